@@ -1,0 +1,135 @@
+//! From what the configuration means to what the adapters take.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use secrecy::SecretString;
+
+use crate::broker::amqp::{self, Ownership};
+use crate::config::{self, Access, Address, Config, Credential, Kind, Problem};
+use crate::destination::Destination;
+use crate::destination::azure_table::connection_string::ConnectionString;
+use crate::destination::azure_table::entra::{Cloud, Identity};
+use crate::destination::azure_table::{Account, AzureTable, Settings, TableName};
+use crate::destination::http::HttpSettings;
+use crate::domain::health;
+use crate::domain::lead_key::Keyring;
+use crate::domain::repeat::RepeatPolicy;
+use crate::domain::route::DestinationName;
+use crate::telemetry::Telemetry;
+use crate::worker;
+
+/// What is wrong with the configuration that only the adapters can tell: connection strings, the broker's URL.
+pub fn check(config: &Config) -> Vec<Problem> {
+    let mut problems = Vec::new();
+    if let Err(error) = amqp::check_url(&secret(config.broker.url.value.expose())) {
+        problems.push(Problem::error(&config.broker.url.place, "broker.url", format!("is wrong: {error}"), ""));
+    }
+    for destination in &config.destinations {
+        let Kind::AzureTable(table) = &destination.kind;
+        let key = |last: &str| format!("destinations.{}.{last}", destination.name);
+        if let Access::ConnectionString(text) = &table.access
+            && let Err(error) = ConnectionString::parse(text.value.expose())
+        {
+            let problem = Problem::error(&text.place, &key("connection_string"), error.to_string(), "");
+            problems.push(problem);
+        } else if let Err(error) = azure_table(destination, table, Arc::new(Telemetry::new())) {
+            problems.push(Problem::error(&destination.place, &key("kind"), format!("{error:#}"), ""));
+        }
+    }
+    problems
+}
+
+pub fn keyring(config: &Config) -> Keyring {
+    Keyring::new(config.key_secret.expose().as_bytes())
+}
+
+pub fn names(config: &Config) -> Vec<DestinationName> {
+    config.destinations.iter().map(|destination| destination.name.clone()).collect()
+}
+
+pub fn broker(config: &Config, ownership: Ownership) -> amqp::Settings {
+    let url = secret(config.broker.url.value.expose());
+    amqp::Settings { url, prefix: config.broker.prefix.clone(), ownership, authorities: None }
+}
+
+pub fn settings(config: &Config) -> worker::Settings {
+    worker::Settings {
+        prefetch: config.worker.prefetch,
+        limits: config.retry,
+        health: health::Policy { reject_fuse: config.lanes.reject_fuse, ..health::Policy::default() },
+        intake_fuse: config.lanes.intake_fuse,
+        grace: config.grace,
+        ..worker::Settings::default()
+    }
+}
+
+type Configured = (DestinationName, Arc<dyn Destination>, RepeatPolicy);
+
+pub fn destinations(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Vec<Configured>> {
+    let make = |destination: &config::Destination| {
+        let Kind::AzureTable(table) = &destination.kind;
+        let adapter = azure_table(destination, table, Arc::clone(telemetry))
+            .with_context(|| format!("failed to set up destination {}", destination.name))?;
+        let updates = adapter.limits().updates;
+        let policy = RepeatPolicy { on_repeat: destination.on_repeat, window: config.dedupe.window, updates };
+        Ok((destination.name.clone(), Arc::new(adapter) as Arc<dyn Destination>, policy))
+    };
+    config.destinations.iter().map(make).collect()
+}
+
+fn azure_table(
+    destination: &config::Destination,
+    table: &config::AzureTable,
+    telemetry: Arc<Telemetry>,
+) -> anyhow::Result<AzureTable> {
+    let http = HttpSettings {
+        timeout: destination.timeout,
+        allow_plaintext: destination.allow_plaintext,
+        ..HttpSettings::default()
+    };
+    let settings = Settings {
+        table: TableName::parse(&table.table)?,
+        batch_max: destination.batch.max,
+        in_flight_max: destination.batch.in_flight_max,
+        send_timeout: destination.timeout,
+        http,
+        ..Settings::new(account(&table.access)?)
+    };
+    Ok(AzureTable::new(settings, telemetry)?)
+}
+
+fn account(access: &Access) -> anyhow::Result<Account> {
+    Ok(match access {
+        Access::ConnectionString(text) => Account::ConnectionString(ConnectionString::parse(text.value.expose())?),
+        Access::Entra { address, cloud, credential } => {
+            let cloud = match cloud {
+                config::Cloud::Public => Cloud::Public,
+                config::Cloud::China => Cloud::China,
+            };
+            let table_endpoint = match address {
+                Address::Account(account) => cloud.table_endpoint(account),
+                Address::Endpoint(endpoint) => endpoint.clone(),
+            };
+            Account::Entra { table_endpoint, cloud, identity: identity(credential) }
+        }
+    })
+}
+
+fn identity(credential: &Credential) -> Identity {
+    match credential.clone() {
+        Credential::ManagedIdentity { client_id, token_endpoint } => {
+            Identity::Managed { client_id, endpoint: token_endpoint }
+        }
+        Credential::ClientSecret { tenant, client_id, client_secret, token_endpoint } => Identity::ClientSecret {
+            tenant,
+            client_id,
+            secret: secret(client_secret.expose()),
+            authority: token_endpoint,
+        },
+    }
+}
+
+fn secret(text: &str) -> SecretString {
+    SecretString::from(text)
+}

@@ -1,0 +1,107 @@
+//! How things look on a screen: colours only where a person looks, ages as people say them, columns that line up.
+
+use std::io::IsTerminal;
+
+use jiff::Timestamp;
+
+use crate::config::{Problem, Severity};
+
+/// Whether to colour. (`NO_COLOR`: no-color.org.)
+#[derive(Clone, Copy)]
+pub struct Paint(bool);
+
+impl Paint {
+    pub fn of(terminal: bool) -> Self {
+        let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
+        Self(terminal && !unwanted)
+    }
+
+    pub fn stdout() -> Self {
+        Self::of(std::io::stdout().is_terminal())
+    }
+
+    fn colour(self, code: &str, text: &str) -> String {
+        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+    }
+
+    pub fn good(self, text: &str) -> String {
+        self.colour("32", text)
+    }
+
+    pub fn bad(self, text: &str) -> String {
+        self.colour("31", text)
+    }
+
+    pub fn doubtful(self, text: &str) -> String {
+        self.colour("33", text)
+    }
+
+    pub fn aside(self, text: &str) -> String {
+        self.colour("2", text)
+    }
+}
+
+/// `leadrelay.toml:3: error: broker.url is missing`, and the mend on a line of its own.
+pub fn problem(problem: &Problem, paint: Paint) -> String {
+    let severity = match problem.severity {
+        Severity::Error => paint.bad("error"),
+        Severity::Warning => paint.doubtful("warning"),
+    };
+    let subject = if problem.key.is_empty() { "the file" } else { &problem.key };
+    let mend = if problem.mend.is_empty() { String::new() } else { paint.aside(&format!("\n    {}", problem.mend)) };
+    format!("{}: {severity}: {subject} {}{mend}", problem.place, problem.what)
+}
+
+/// `1 event`, `2 events`.
+pub fn count(number: usize, thing: &str) -> String {
+    let plural = if number == 1 { "" } else { "s" };
+    format!("{number} {thing}{plural}")
+}
+
+/// How long ago, in the two largest units that say something: `12s`, `4m`, `3h 20m`, `9d 1h`.
+pub fn age(since: Timestamp, now: Timestamp) -> String {
+    let seconds = now.duration_since(since).as_secs().max(0);
+    let (minutes, hours, days) = (seconds / 60 % 60, seconds / 3_600 % 24, seconds / 86_400);
+    match (days, hours, minutes) {
+        (0, 0, 0) => format!("{seconds}s"),
+        (0, 0, minutes) => format!("{minutes}m"),
+        (0, hours, minutes) => format!("{hours}h {minutes}m"),
+        (days, hours, _) => format!("{days}d {hours}h"),
+    }
+}
+
+/// Rows under their heads, each column as wide as its widest cell, the last one free.
+pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
+    let width = |column: usize| {
+        let cells = rows.iter().map(|row| row[column].chars().count());
+        cells.chain([heads[column].len()]).max().unwrap_or_default()
+    };
+    let line = |cells: [&str; N]| {
+        let pad = |(column, cell): (usize, &str)| format!("{cell:<width$}  ", width = width(column));
+        cells.into_iter().enumerate().map(pad).collect::<String>().trim_end().to_owned() + "\n"
+    };
+    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
+    line(heads) + &rows.collect::<String>()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ages_are_told_as_people_say_them() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let check = |since: &str, expected: &str| assert_eq!(age(since.parse().unwrap(), now), expected, "{since}");
+        check("2026-11-22T12:00:05Z", "0s");
+        check("2026-11-22T11:59:18Z", "42s");
+        check("2026-11-22T11:55:10Z", "4m");
+        check("2026-11-22T08:39:00Z", "3h 21m");
+        check("2026-11-13T10:59:00Z", "9d 1h");
+    }
+
+    #[test]
+    fn columns_line_up_and_lines_end_with_their_text() {
+        let text = table(["ID", "REASON"], &[["a".into(), "poison".into()], ["bcde".into(), String::new()]]);
+        assert_eq!(text, "ID    REASON\na     poison\nbcde\n");
+    }
+}

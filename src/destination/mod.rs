@@ -1,0 +1,65 @@
+//! Seam 3: the destinations.
+//!
+//! A destination sends one batch and answers for each lead; when to send, what to split and what becomes of a message
+//! is decided by others.
+
+use std::time::Duration;
+
+use async_trait::async_trait;
+
+use crate::domain::lead::Lead;
+use crate::domain::repeat::Write;
+use crate::domain::reply::Reply;
+use crate::store::ledger::Claim;
+
+pub mod http;
+pub mod azure_table;
+pub mod held;
+pub mod memory;
+
+#[async_trait]
+pub trait Destination: Send + Sync + 'static {
+    fn limits(&self) -> Limits;
+
+    /// Leads of one group may share a batch.
+    fn group(&self, lead: &Lead) -> Group;
+
+    /// Sends one batch: at most `batch_max` parcels of one group, each key once. Bounded in time by
+    /// [`Limits::send_timeout`]. Never panics on what the other side answers.
+    async fn send(&self, parcels: &[Parcel<'_>]) -> Outcome;
+}
+
+/// What a destination can do.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Limits {
+    pub batch_max: usize,
+    pub in_flight_max: usize,
+    /// Sending a lead twice leaves one lead.
+    pub idempotent: bool,
+    /// A lead that is there can be changed.
+    pub updates: bool,
+    /// The longest that one send may take, all its requests together.
+    pub send_timeout: Duration,
+}
+
+/// Leads of the same group may share a batch: for an Azure Table, a partition.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Group(pub String);
+
+/// One lead to send, with the proof that it is ours to send.
+#[derive(Debug)]
+pub struct Parcel<'a> {
+    pub lead: &'a Lead,
+    pub write: &'a Write,
+    pub claim: &'a Claim,
+}
+
+/// What became of a batch.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Outcome {
+    /// One reply for each parcel, in order.
+    Each(Vec<Reply>),
+    /// One answer for the whole batch, never `Accepted`: nothing of it was applied, and which lead is to blame is not
+    /// known.
+    Whole(Reply),
+}

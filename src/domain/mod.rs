@@ -1,0 +1,15 @@
+//! What leadrelay knows and decides, as values: no I/O, no clock, no randomness, no waiting.
+//!
+//! In reading order: a message's envelope, the event in it, its identity, its route; what a repeat brings,
+//! what a destination replied, and what becomes of the message.
+
+pub mod envelope;
+pub mod event;
+pub mod lead_key;
+pub mod route;
+pub mod lead;
+pub mod repeat;
+pub mod reply;
+pub mod retry;
+pub mod health;
+pub mod verdict;

@@ -1,0 +1,128 @@
+//! What a destination answered for one lead.
+
+use std::borrow::Cow;
+use std::fmt;
+use std::time::Duration;
+
+/// A destination's error code, fit for a log, a metric and a header: at most 64 of `A-Z a-z 0-9 _ . -`. A code that
+/// is not of this form is `other`: error texts repeat personal data.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Code(Cow<'static, str>);
+
+impl Code {
+    pub const fn known(code: &'static str) -> Self {
+        Self(Cow::Borrowed(code))
+    }
+
+    pub fn foreign(code: &str) -> Self {
+        let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
+        if (1..=64).contains(&code.len()) && code.chars().all(legal) {
+            Self(Cow::Owned(code.to_owned()))
+        } else {
+            Self::known("other")
+        }
+    }
+
+    pub fn status(status: u16) -> Self {
+        Self(Cow::Owned(format!("http_{status}")))
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Code {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Reply {
+    Accepted(Accepted),
+    /// Permanent, and this lead's own fault.
+    Rejected(Code),
+    /// May succeed later.
+    Transient {
+        code: Code,
+        quick: Quick,
+    },
+    /// The destination asks for a pause, with its own hint where it gave one.
+    Throttled {
+        code: Code,
+        retry_after: Option<Duration>,
+    },
+    /// Credentials or configuration: the destination's fault, and no lead's.
+    Credentials(Code),
+    /// It may have been sent, and no answer came, from a destination that cannot tell a repeat.
+    Unknown(Code),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Accepted {
+    Created,
+    Updated,
+    /// It was there, and the event brought nothing new: nothing was written.
+    Already,
+}
+
+/// Whether one retry within the second may help: only if nothing was sent, or the answer was 503.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Quick {
+    Worthwhile,
+    Pointless,
+}
+
+/// How an attempt ended: the `class` label of `leadrelay_attempts_total`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Class {
+    Accepted,
+    Rejected,
+    Transient,
+    Throttled,
+    Credentials,
+    Unknown,
+}
+
+impl Class {
+    pub const ALL: [Self; 6] =
+        [Self::Accepted, Self::Rejected, Self::Transient, Self::Throttled, Self::Credentials, Self::Unknown];
+
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Self::Accepted => "accepted",
+            Self::Rejected => "rejected",
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Credentials => "credentials",
+            Self::Unknown => "unknown",
+        }
+    }
+}
+
+impl Reply {
+    pub fn class(&self) -> Class {
+        match self {
+            Self::Accepted(_) => Class::Accepted,
+            Self::Rejected(_) => Class::Rejected,
+            Self::Transient { .. } => Class::Transient,
+            Self::Throttled { .. } => Class::Throttled,
+            Self::Credentials(_) => Class::Credentials,
+            Self::Unknown(_) => Class::Unknown,
+        }
+    }
+
+    /// The code, where there is one.
+    pub fn code(&self) -> Option<&Code> {
+        match self {
+            Self::Accepted(_) => None,
+            Self::Rejected(code) | Self::Credentials(code) | Self::Unknown(code) => Some(code),
+            Self::Transient { code, .. } | Self::Throttled { code, .. } => Some(code),
+        }
+    }
+
+    pub fn is_accepted(&self) -> bool {
+        matches!(self, Self::Accepted(_))
+    }
+}

@@ -1,0 +1,17 @@
+//! Leadrelay: consented marketplace leads, from RabbitMQ to the publishers' own tables and CRMs.
+//!
+//! In reading order: the decisions ([`domain`]), the three seams ([`broker`], [`store`], [`destination`]), and the
+//! life of a message ([`worker`]), which is the page to read first.
+
+pub mod domain;
+pub mod worker;
+pub mod broker;
+pub mod store;
+pub mod destination;
+pub mod telemetry;
+pub mod config;
+pub mod clock;
+pub mod schedule;
+pub mod steps;
+pub mod app;
+pub mod cli;

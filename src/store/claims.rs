@@ -1,0 +1,79 @@
+//! The live claims, in the owner's memory.
+//!
+//! Enough where the destination recognises a repeat: an owner that dies takes its claims with it, and the next one
+//! at worst sends again what the destination already holds.
+
+use std::collections::HashMap;
+
+use tokio::time::Instant;
+
+use super::ledger::{Claim, LEASE};
+use crate::domain::lead_key::LeadKey;
+use crate::domain::repeat::Record;
+use crate::domain::route::DestinationName;
+
+/// What a claim is of.
+pub(in crate::store) type Subject = (LeadKey, DestinationName);
+
+#[derive(Debug, Default)]
+pub(in crate::store) struct Claims {
+    held: HashMap<Subject, Held>,
+    issued: u64,
+    sweep_at: usize,
+}
+
+#[derive(Debug)]
+struct Held {
+    token: u64,
+    expires_at: Instant,
+}
+
+/// Below this many, lapsed claims that nobody released are not worth looking for.
+const SWEEP_FROM: usize = 10_000;
+
+impl Claims {
+    /// `None`: somebody else has a live claim.
+    pub fn grant(&mut self, subject: Subject, record: Option<Record>, epoch: u64, now: Instant) -> Option<Claim> {
+        if self.held.get(&subject).is_some_and(|held| now < held.expires_at) {
+            return None;
+        }
+        self.sweep(now);
+        self.issued += 1;
+        self.held.insert(subject.clone(), Held { token: self.issued, expires_at: now + LEASE });
+        Some(Claim::new(subject, record, (self.issued, epoch), now))
+    }
+
+    /// `None`: lapsed or forgotten, and perhaps another's by now.
+    pub fn renew(&mut self, claim: Claim, now: Instant) -> Option<Claim> {
+        let held = self.held.get_mut(&subject(&claim))?;
+        if held.token != claim.token() || now >= held.expires_at {
+            return None;
+        }
+        held.expires_at = now + LEASE;
+        Some(claim.renewed(now))
+    }
+
+    /// Ends this claim, and no other of the same lead.
+    pub fn end(&mut self, claim: &Claim) {
+        let subject = subject(claim);
+        if self.held.get(&subject).is_some_and(|held| held.token == claim.token()) {
+            self.held.remove(&subject);
+        }
+    }
+
+    pub fn forget_all(&mut self) {
+        self.held.clear();
+    }
+
+    /// Claims that were dropped unreleased lapse; this is where they leave memory, at a cost that spreads.
+    fn sweep(&mut self, now: Instant) {
+        if self.held.len() >= self.sweep_at.max(SWEEP_FROM) {
+            self.held.retain(|_, held| now < held.expires_at);
+            self.sweep_at = self.held.len() * 2;
+        }
+    }
+}
+
+fn subject(claim: &Claim) -> Subject {
+    (claim.key(), claim.destination().clone())
+}

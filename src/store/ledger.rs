@@ -1,0 +1,177 @@
+//! The ledger: what has been delivered, by lead key and destination. It holds keyed hashes and times, no personal data.
+//!
+//! Nothing is sent without a [`Claim`], and only a ledger makes one. Every call takes a batch, and may fail only as a
+//! whole: then nothing of it was done.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use jiff::Timestamp;
+use tokio::time::Instant;
+
+use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::repeat::Record;
+use crate::domain::route::DestinationName;
+
+#[async_trait]
+pub trait Ledger: Send + Sync + 'static {
+    /// Claims leads for sending; one answer for each ask, in order. Of two asks for one key in a batch, the second is
+    /// `InHand`.
+    async fn claim(&self, asks: Vec<Ask>) -> Result<Vec<Claiming>, LedgerError>;
+
+    /// Extends claims, each only if it is still ours under the current epoch. `None`: lost, send nothing.
+    async fn renew(&self, claims: Vec<Claim>) -> Result<Vec<Option<Claim>>, LedgerError>;
+
+    /// Commits what was delivered, durably, and ends the claims. A claim that was lost meanwhile is recorded all the
+    /// same unless the epoch has passed: the destination has the lead.
+    async fn record(&self, deliveries: Arc<[Delivered]>) -> Result<Vec<Recorded>, LedgerError>;
+
+    /// Ends claims of which nothing was delivered. Never fails: what cannot be released lapses.
+    async fn release(&self, claims: Vec<Claim>);
+
+    /// Commits withdrawals, durably; answers for each the leads of that person that stand delivered and unmarked,
+    /// whose consent is not later. The same withdrawal twice changes nothing.
+    async fn withdraw(&self, withdrawals: Vec<Withdrawal>) -> Result<Vec<Vec<Standing>>, LedgerError>;
+
+    /// Succeeds if a write is durable now.
+    async fn probe(&self) -> Result<(), LedgerError>;
+
+    /// Takes the ledger over: from now on every claim and record of an earlier owner fails.
+    async fn take_over(&self) -> Result<(), LedgerError>;
+
+    /// Remembers, for ever, that a wait queue was declared for this destination.
+    async fn remember_wait_queue(&self, destination: &DestinationName) -> Result<(), LedgerError>;
+
+    /// Every destination that ever had a wait queue.
+    async fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError>;
+
+    /// What is known of one lead, at every destination.
+    async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError>;
+}
+
+/// Asks to be the one who sends this lead.
+#[derive(Clone, Debug)]
+pub struct Ask {
+    pub key: LeadKey,
+    pub destination: DestinationName,
+    pub person: PersonKey,
+    /// The time of the consent under which it would be sent; `None` asks to mark a lead, which no withdrawal forbids.
+    pub granted_at: Option<Timestamp>,
+}
+
+#[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "nearly every answer is a grant")]
+pub enum Claiming {
+    Granted(Claim),
+    /// Somebody else has a live claim.
+    InHand,
+    /// The person has withdrawn, not before this consent.
+    Withdrawn,
+}
+
+/// How long a claim lasts without being renewed, by the store's clock.
+pub const LEASE: Duration = Duration::from_secs(60);
+
+/// A claim not verified against the ledger for this long must be renewed before a send: an owner that was frozen does
+/// not know that another took over, which takes the broker over 20 s (measured: up to 28 s).
+pub const VERIFIED_FOR: Duration = Duration::from_secs(15);
+
+/// Proof that we alone may send this lead now. Made by a ledger, used up by recording or releasing it.
+#[derive(Debug)]
+#[must_use = "a claim must be recorded or released"]
+pub struct Claim {
+    key: LeadKey,
+    destination: DestinationName,
+    record: Option<Record>,
+    /// Distinguishes this claim from every other of the same key.
+    token: u64,
+    epoch: u64,
+    verified_at: Instant,
+    expires_at: Instant,
+}
+
+impl Claim {
+    pub(in crate::store) fn new(
+        (key, destination): (LeadKey, DestinationName),
+        record: Option<Record>,
+        (token, epoch): (u64, u64),
+        now: Instant,
+    ) -> Self {
+        Self { key, destination, record, token, epoch, verified_at: now, expires_at: now + LEASE }
+    }
+
+    pub(in crate::store) fn renewed(mut self, now: Instant) -> Self {
+        self.verified_at = now;
+        self.expires_at = now + LEASE;
+        self
+    }
+
+    pub fn key(&self) -> LeadKey {
+        self.key
+    }
+
+    pub fn destination(&self) -> &DestinationName {
+        &self.destination
+    }
+
+    /// What had been delivered before.
+    pub fn record(&self) -> Option<&Record> {
+        self.record.as_ref()
+    }
+
+    pub(in crate::store) fn token(&self) -> u64 {
+        self.token
+    }
+
+    pub(in crate::store) fn epoch(&self) -> u64 {
+        self.epoch
+    }
+
+    /// Whether a send that may take `timeout` may start at `now` without asking the ledger again.
+    pub fn covers(&self, timeout: Duration, now: Instant) -> bool {
+        now + timeout < self.expires_at && now < self.verified_at + VERIFIED_FOR
+    }
+}
+
+/// A lead that its destination accepted.
+#[derive(Debug)]
+pub struct Delivered {
+    pub claim: Claim,
+    pub record: Record,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Recorded {
+    Done,
+    /// The person withdrew while it was being sent, at this time: it must be marked.
+    WithdrawnAt(Timestamp),
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Withdrawal {
+    pub person: PersonKey,
+    pub at: Timestamp,
+}
+
+/// A delivered lead that is to be marked do-not-contact.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Standing {
+    pub key: LeadKey,
+    pub destination: DestinationName,
+    /// As written when it was delivered.
+    pub offer: String,
+}
+
+#[derive(Debug, Clone, thiserror::Error)]
+pub enum LedgerError {
+    /// Locked, full, or its disk is gone: nothing may be acked until it is back.
+    #[error("ledger unavailable: {0}")]
+    Unavailable(String),
+    /// Another worker took the ledger over.
+    #[error("another worker has taken the ledger over")]
+    Superseded,
+    /// Broken, foreign, or kept under another secret: a person must look.
+    #[error("{0}")]
+    Unusable(String),
+}

@@ -1,0 +1,6 @@
+//! Seam 2: the store. Of its two halves, the ledger is here; dead letters stay in the broker's `dead` queue.
+
+pub mod ledger;
+mod claims;
+pub mod memory;
+pub mod sqlite;

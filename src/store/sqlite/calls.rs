@@ -1,0 +1,199 @@
+//! The calls of the ledger's seam, each in two halves: what it does in the database, which may be rolled back and
+//! done again, and what it does to the claims in memory, which happens only after the commit.
+
+use std::sync::Arc;
+
+use rusqlite::Connection;
+use tokio::time::Instant;
+
+use super::fault::Fault;
+use super::rows;
+use super::writer::{Call, Owner};
+use crate::domain::repeat::{self, Record};
+use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing, Withdrawal};
+
+/// Claims stay in memory: this only reads.
+pub(super) struct ClaimLeads {
+    pub asks: Vec<Ask>,
+    /// The caller's time, which is earlier than ours: a lease errs towards ending early.
+    pub now: Instant,
+}
+
+pub(super) enum Found {
+    Withdrawn,
+    Record(Option<Record>),
+}
+
+impl Call for ClaimLeads {
+    type Done = (u64, Vec<Found>);
+    type Answer = Vec<Claiming>;
+    const WRITES: bool = false;
+
+    fn rows(&self) -> usize {
+        self.asks.len()
+    }
+
+    fn run(&self, connection: &Connection, owner: &Owner) -> Result<Self::Done, Fault> {
+        let epoch = owner.epoch(connection)?;
+        let find = |ask: &Ask| {
+            // Most leads ask, and few people withdraw, but only the table knows.
+            let withdrawn_at = rows::withdrawn_at(connection, ask.person)?;
+            if repeat::withdrawn(ask.granted_at, withdrawn_at) {
+                return Ok(Found::Withdrawn);
+            }
+            rows::record(connection, ask.key, &ask.destination).map(Found::Record)
+        };
+        Ok((epoch, self.asks.iter().map(find).collect::<Result<_, Fault>>()?))
+    }
+
+    fn conclude(self, (epoch, found): Self::Done, owner: &mut Owner) -> Vec<Claiming> {
+        let mut claims = owner.claims();
+        let claiming = |(ask, found): (Ask, Found)| match found {
+            Found::Withdrawn => Claiming::Withdrawn,
+            Found::Record(record) => claims
+                .grant((ask.key, ask.destination), record, epoch, self.now)
+                .map_or(Claiming::InHand, Claiming::Granted),
+        };
+        self.asks.into_iter().zip(found).map(claiming).collect()
+    }
+}
+
+pub(super) struct RenewClaims {
+    pub claims: Vec<Claim>,
+    pub now: Instant,
+}
+
+impl Call for RenewClaims {
+    type Done = u64;
+    type Answer = Vec<Option<Claim>>;
+    const WRITES: bool = false;
+
+    fn rows(&self) -> usize {
+        0
+    }
+
+    fn run(&self, connection: &Connection, owner: &Owner) -> Result<u64, Fault> {
+        owner.epoch(connection)
+    }
+
+    fn conclude(self, epoch: u64, owner: &mut Owner) -> Vec<Option<Claim>> {
+        let mut held = owner.claims();
+        let renew = |claim: Claim| (claim.epoch() == epoch).then(|| held.renew(claim, self.now)).flatten();
+        self.claims.into_iter().map(renew).collect()
+    }
+}
+
+pub(super) struct RecordDeliveries(pub Arc<[Delivered]>);
+
+impl Call for RecordDeliveries {
+    type Done = Vec<Recorded>;
+    type Answer = Vec<Recorded>;
+    const WRITES: bool = true;
+
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    fn run(&self, connection: &Connection, owner: &Owner) -> Result<Vec<Recorded>, Fault> {
+        let epoch = owner.epoch(connection)?;
+        if self.0.iter().any(|delivered| delivered.claim.epoch() != epoch) {
+            return Err(Fault::Superseded);
+        }
+        let record = |Delivered { claim, record }: &Delivered| {
+            let standing = rows::record(connection, claim.key(), claim.destination())?;
+            let record = repeat::reconciled(claim.record(), standing.as_ref(), record.clone());
+            rows::put_record(connection, claim.key(), claim.destination(), &record)?;
+            let withdrawn_at = rows::withdrawn_at(connection, record.person)?;
+            let unmarked = withdrawn_at.filter(|at| record.is_to_be_marked(*at));
+            Ok(unmarked.map_or(Recorded::Done, Recorded::WithdrawnAt))
+        };
+        self.0.iter().map(record).collect()
+    }
+
+    fn conclude(self, recorded: Vec<Recorded>, owner: &mut Owner) -> Vec<Recorded> {
+        let mut claims = owner.claims();
+        self.0.iter().for_each(|delivered| claims.end(&delivered.claim));
+        recorded
+    }
+}
+
+/// Under no epoch: a withdrawal is true whoever commits it, and only the latest counts.
+pub(super) struct Withdraw(pub Vec<Withdrawal>);
+
+impl Call for Withdraw {
+    type Done = Vec<Vec<Standing>>;
+    type Answer = Vec<Vec<Standing>>;
+    const WRITES: bool = true;
+
+    fn rows(&self) -> usize {
+        self.0.len()
+    }
+
+    fn run(&self, connection: &Connection, _: &Owner) -> Result<Self::Done, Fault> {
+        let withdraw = |&Withdrawal { person, at }: &Withdrawal| {
+            rows::put_withdrawal(connection, person, at)?;
+            let of_person = rows::records_of_person(connection, person)?.into_iter();
+            let standing = of_person.filter(|(_, _, record)| record.is_to_be_marked(at));
+            Ok(standing.map(|(key, destination, Record { offer, .. })| Standing { key, destination, offer }).collect())
+        };
+        self.0.iter().map(withdraw).collect()
+    }
+
+    fn conclude(self, standing: Self::Done, _: &mut Owner) -> Self::Done {
+        standing
+    }
+}
+
+pub(super) struct TakeOver;
+
+impl Call for TakeOver {
+    type Done = u64;
+    type Answer = u64;
+    const WRITES: bool = true;
+
+    fn rows(&self) -> usize {
+        1
+    }
+
+    fn run(&self, connection: &Connection, _: &Owner) -> Result<u64, Fault> {
+        rows::raise_epoch(connection)
+    }
+
+    fn conclude(self, epoch: u64, owner: &mut Owner) -> u64 {
+        owner.take_over(epoch);
+        epoch
+    }
+}
+
+/// One that needs neither the epoch nor the claims.
+pub(super) struct Plain<const WRITES: bool, F>(F);
+
+pub(super) fn look<F>(statements: F) -> Plain<false, F> {
+    Plain(statements)
+}
+
+pub(super) fn change<F>(statements: F) -> Plain<true, F> {
+    Plain(statements)
+}
+
+impl<const WRITES: bool, A, F> Call for Plain<WRITES, F>
+where
+    A: Send + 'static,
+    F: Fn(&Connection) -> Result<A, Fault> + Send + 'static,
+{
+    type Done = A;
+    type Answer = A;
+    const WRITES: bool = WRITES;
+
+    fn rows(&self) -> usize {
+        1
+    }
+
+    fn run(&self, connection: &Connection, _: &Owner) -> Result<A, Fault> {
+        (self.0)(connection)
+    }
+
+    fn conclude(self, done: A, _: &mut Owner) -> A {
+        done
+    }
+}

@@ -1,0 +1,73 @@
+//! Looking into a ledger from outside, while a worker may be writing to it: what `ledger show` prints.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::fault::{Fault, When};
+use super::file::{open_read_only, short};
+use super::rows;
+use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::repeat::Record;
+use crate::domain::route::DestinationName;
+use crate::store::ledger::LedgerError;
+
+/// Blocks, and changes nothing.
+pub struct LedgerReader {
+    path: PathBuf,
+    connection: Connection,
+}
+
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Summary {
+    /// Leads delivered, by destination.
+    pub leads: Vec<(DestinationName, u64)>,
+    /// People who have withdrawn, whether or not they consented again since.
+    pub withdrawals: u64,
+    pub wait_queues: Vec<DestinationName>,
+    /// How often the ledger was taken over.
+    pub epoch: u64,
+    /// The first digits of the secret's fingerprint.
+    pub fingerprint: String,
+    /// The file and its write-ahead log.
+    pub bytes: u64,
+}
+
+impl LedgerReader {
+    pub fn open(path: &Path) -> Result<Self, LedgerError> {
+        Ok(Self { path: path.to_owned(), connection: open_read_only(path)? })
+    }
+
+    pub fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
+        self.explained(rows::records_of_lead(&self.connection, key))
+    }
+
+    pub fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {
+        self.explained(rows::withdrawn_at(&self.connection, person))
+    }
+
+    /// Counts every lead: on a large ledger this takes seconds, and holds nobody up.
+    pub fn summary(&self) -> Result<Summary, LedgerError> {
+        self.explained(self.summarise())
+    }
+
+    fn summarise(&self) -> Result<Summary, Fault> {
+        let mut log = self.path.clone().into_os_string();
+        log.push("-wal");
+        let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        Ok(Summary {
+            leads: rows::leads_by_destination(&self.connection)?,
+            withdrawals: rows::withdrawals(&self.connection)?,
+            wait_queues: rows::wait_queues(&self.connection)?,
+            epoch: rows::epoch(&self.connection)?,
+            fingerprint: short(&rows::fingerprint(&self.connection)?).to_owned(),
+            bytes: size(&self.path) + size(Path::new(&log)),
+        })
+    }
+
+    fn explained<T>(&self, result: Result<T, Fault>) -> Result<T, LedgerError> {
+        result.map_err(|fault| fault.explain(&self.path, When::Starting))
+    }
+}

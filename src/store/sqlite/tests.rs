@@ -1,0 +1,71 @@
+//! Trouble with the disk, which only a connection of our own choosing has at will.
+
+use jiff::Timestamp;
+use rusqlite::Connection;
+
+use super::*;
+use crate::domain::lead_key::PersonKey;
+use crate::store::ledger::Withdrawal;
+
+/// A ledger whose first connection has trouble, and its folder.
+fn ledger(trouble: &str) -> (tempfile::TempDir, SqliteLedger) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = LedgerFile { path: folder.path().join("ledger.db"), fingerprint: "f".into() };
+    let connection = file.open_or_create().expect("the ledger opens");
+    connection.execute_batch(trouble).expect("trouble");
+    let (claims, telemetry) = (Arc::default(), Arc::new(Telemetry::new()));
+    let writer = Writer::start(file, connection, Arc::clone(&claims), Arc::clone(&telemetry)).expect("a thread");
+    (folder, SqliteLedger { writer, claims, telemetry })
+}
+
+fn withdrawals(count: u32) -> Vec<Withdrawal> {
+    let person = |n: u32| PersonKey::from_bytes([n.to_be_bytes(); 4].concat().try_into().expect("4 × 4 bytes"));
+    (0..count).map(|n| Withdrawal { person: person(n), at: Timestamp::UNIX_EPOCH }).collect()
+}
+
+fn committed(folder: &tempfile::TempDir) -> u64 {
+    let reader = LedgerReader::open(&folder.path().join("ledger.db")).expect("the ledger opens");
+    reader.summary().expect("a summary").withdrawals
+}
+
+fn is_unavailable<T: std::fmt::Debug>(result: Result<T, LedgerError>, says: &str) {
+    match result {
+        Err(LedgerError::Unavailable(text)) if text.contains(says) => {}
+        other => panic!("not unavailable for {says:?}: {other:?}"),
+    }
+}
+
+#[tokio::test]
+async fn on_a_full_disk_nothing_of_a_batch_is_kept_and_it_goes_on_once_there_is_room() {
+    let (folder, ledger) = ledger("PRAGMA max_page_count = 12");
+    is_unavailable(ledger.withdraw(withdrawals(5_000)).await, "disk is full");
+    assert_eq!(committed(&folder), 0);
+    // The writer has opened the file again, and the new connection has no such limit.
+    ledger.withdraw(withdrawals(5_000)).await.expect("there is room");
+    assert_eq!(committed(&folder), 5_000);
+}
+
+#[tokio::test]
+async fn a_probe_fails_while_there_is_no_room_for_a_batch() {
+    let (_folder, ledger) = ledger("PRAGMA max_page_count = 12");
+    is_unavailable(ledger.probe().await, "disk is full");
+    ledger.probe().await.expect("there is room");
+}
+
+#[tokio::test]
+async fn a_disk_that_turns_read_only_is_unavailable_until_it_is_writable() {
+    let (_folder, ledger) = ledger("PRAGMA query_only = ON");
+    is_unavailable(ledger.take_over().await, "read-only");
+    ledger.take_over().await.expect("writable again");
+}
+
+#[tokio::test]
+async fn a_lock_that_another_keeps_is_unavailable_until_it_goes() {
+    let (folder, ledger) = ledger("PRAGMA busy_timeout = 0");
+    let other = Connection::open(folder.path().join("ledger.db")).expect("the file opens");
+    other.execute_batch("BEGIN IMMEDIATE").expect("a lock");
+    is_unavailable(ledger.withdraw(withdrawals(1)).await, "keeps it locked");
+    assert!(ledger.wait_queues().await.is_ok(), "reading waits for no lock");
+    other.execute_batch("COMMIT").expect("no lock");
+    ledger.withdraw(withdrawals(1)).await.expect("committed");
+}

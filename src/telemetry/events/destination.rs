@@ -1,0 +1,29 @@
+//! What the destinations' adapters tell. How each send ended is the lane's to tell.
+
+use crate::domain::lead_key::LeadKey;
+use crate::domain::reply::Code;
+use crate::domain::route::DestinationName;
+use crate::telemetry::Telemetry;
+
+impl Telemetry {
+    pub fn table_created(&self, table: &str) {
+        tracing::info!(table, "created the table, which was not there");
+    }
+
+    pub fn table_not_creatable(&self, table: &str, code: &Code) {
+        tracing::error!(
+            table,
+            code = code.as_str(),
+            "the table does not exist, and these credentials may not create it: create a table of this name in the \
+             storage account, or give an account key; leads wait until then"
+        );
+    }
+
+    /// The table holds no longer texts. The columns' names say what was cut, never what it said.
+    pub fn texts_cut(&self, destination: &DestinationName, lead: LeadKey, columns: &[&'static str]) {
+        if !columns.is_empty() {
+            let destination = destination.as_str();
+            tracing::warn!(destination, %lead, ?columns, "cut texts that the table cannot hold");
+        }
+    }
+}

@@ -1,0 +1,6 @@
+//! The events, by the layer that tells them. Each takes what it needs and no more; none takes personal data.
+
+mod broker;
+mod store;
+mod destination;
+mod worker;

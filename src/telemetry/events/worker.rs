@@ -1,0 +1,154 @@
+//! What the worker tells.
+
+use std::time::Duration;
+
+use crate::domain::envelope::Origin;
+use crate::domain::health::State;
+use crate::domain::lead_key::LeadKey;
+use crate::domain::reply::Reply;
+use crate::domain::route::DestinationName;
+use crate::domain::verdict::{Reason, Verdict};
+use crate::telemetry::Telemetry;
+
+/// The label of what has no destination (yet).
+const NONE: &str = "";
+
+fn label(destination: Option<&DestinationName>) -> &str {
+    destination.map_or(NONE, DestinationName::as_str)
+}
+
+impl Telemetry {
+    pub fn received(&self, origin: Origin) {
+        self.metrics.count_received(origin.as_str());
+    }
+
+    /// `age`: from the event's time, where the message has come to its end.
+    pub fn settled(&self, verdict: &Verdict, destination: Option<&DestinationName>, age: Option<Duration>) {
+        self.metrics.count_settled(verdict.fate(), label(destination));
+        if let Some(age) = age {
+            self.metrics.lead_age.observe(age.as_secs_f64());
+        }
+        tracing::trace!(fate = verdict.fate(), destination = label(destination), "settled");
+    }
+
+    pub fn dead_lettered(
+        &self,
+        reason: &Reason,
+        destination: Option<&DestinationName>,
+        (lead, trace_id): (Option<LeadKey>, Option<&str>),
+        attempts: u32,
+    ) {
+        self.metrics.dead_letters.with_label_values(&[reason.name(), label(destination)]).inc();
+        let lead = lead.map(|lead| lead.to_string()).unwrap_or_default();
+        let (reason, detail) = (reason.name(), reason.detail().unwrap_or_default());
+        let trace_id = trace_id.unwrap_or_default();
+        tracing::warn!(reason, detail, destination = label(destination), lead, trace_id, attempts, "dead-lettered");
+    }
+
+    pub fn queue_lag(&self, lag: Duration) {
+        self.metrics.queue_lag.observe(lag.as_secs_f64());
+    }
+
+    pub fn unknown_vocabulary(&self, part: &'static str) {
+        self.metrics.unknown_vocabulary.with_label_values(&[part]).inc();
+    }
+
+    pub fn unknown_members(&self, count: u32) {
+        self.metrics.unknown_members.inc_by(count.into());
+    }
+
+    pub fn publish_failed(&self, queue: &str, why: &str) {
+        tracing::warn!(queue, why, "could not publish, trying again");
+    }
+
+    pub fn sent(&self, destination: &DestinationName, leads: usize, took: Duration) {
+        self.metrics.send_duration.with_label_values(&[destination.as_str()]).observe(took.as_secs_f64());
+        self.metrics.batch_size.with_label_values(&[destination.as_str()]).observe(leads as f64);
+    }
+
+    pub fn replied(&self, destination: &DestinationName, reply: &Reply) {
+        self.metrics.attempts.with_label_values(&[destination.as_str(), reply.class().as_str()]).inc();
+        if let Some(code) = reply.code() {
+            tracing::debug!(%destination, class = reply.class().as_str(), %code, "not accepted");
+        }
+    }
+
+    pub fn lane_state(&self, destination: &DestinationName, before: State, now: State) {
+        self.show_lane_state(destination, now);
+        match (before, now) {
+            (_, State::Closed) => tracing::info!(%destination, "the destination works again"),
+            (State::HalfOpen { .. }, State::Open { .. }) => {
+                tracing::debug!(%destination, state = now.label(), "the probe failed, still paused");
+            }
+            (_, State::Open { .. }) => tracing::warn!(%destination, state = now.label(), "paused the destination"),
+            (_, State::HalfOpen { .. }) => tracing::debug!(%destination, "probing the destination"),
+        }
+    }
+
+    /// Sets the gauge alone, as at the start.
+    pub fn show_lane_state(&self, destination: &DestinationName, now: State) {
+        for state in State::LABELS {
+            let on = i64::from(state == now.label());
+            self.metrics.lane_state.with_label_values(&[destination.as_str(), state]).set(on);
+        }
+    }
+
+    pub fn waiting(&self, destination: &DestinationName, depth: u64) {
+        self.metrics.waiting.with_label_values(&[destination.as_str()]).set(depth.try_into().unwrap_or(i64::MAX));
+    }
+
+    pub fn panicked(&self, doing: &'static str, lead: Option<LeadKey>) {
+        let lead = lead.map(|lead| lead.to_string()).unwrap_or_default();
+        tracing::error!(doing, lead, "a panic was contained: this is a defect of leadrelay");
+    }
+
+    pub fn ledger_down(&self, why: &str) {
+        self.metrics.ledger_up.set(0);
+        tracing::error!(why, "the ledger does not answer; nothing is acknowledged until it does");
+    }
+
+    pub fn ledger_unreadable(&self, why: &str) {
+        tracing::error!(why, "the ledger cannot read what it holds of a lead; the lead is tried again later");
+    }
+
+    pub fn ledger_gone(&self, after: Duration) {
+        tracing::error!(after_seconds = after.as_secs(), "the ledger stays away; everything is handed back");
+    }
+
+    pub fn ledger_up(&self) {
+        self.metrics.ledger_up.set(1);
+        tracing::info!("the ledger answers again");
+    }
+
+    pub fn intake_failed(&self, queue: &str, why: &str) {
+        tracing::warn!(queue, why, "cannot consume, trying again");
+    }
+
+    pub fn intake_paused(&self, why: &'static str) {
+        tracing::warn!(why, "intake paused");
+    }
+
+    pub fn intake_cautious(&self, delivery_count: u64) {
+        tracing::warn!(delivery_count, "a message has come back often: taking one at a time");
+    }
+
+    pub fn handed_back_unmovable(&self, count: usize) {
+        tracing::warn!(count, "the broker is blocked: handing back what cannot be published");
+    }
+
+    pub fn standing_by(&self, token: &str) {
+        tracing::info!(token, "another worker owns the ledger: standing by");
+    }
+
+    pub fn superseded(&self) {
+        tracing::warn!("another worker has taken the ledger over: standing by");
+    }
+
+    pub fn stopping(&self, grace: Duration) {
+        tracing::info!(grace_seconds = grace.as_secs(), "stopping: taking no more, finishing what is in flight");
+    }
+
+    pub fn stopped(&self) {
+        tracing::info!("stopped; everything is settled or handed back");
+    }
+}

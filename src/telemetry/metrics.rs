@@ -1,0 +1,158 @@
+//! The metrics, all of them, each with bounded labels and base units.
+
+use std::sync::Mutex;
+
+use prometheus::{
+    Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
+    TextEncoder,
+};
+
+/// From a millisecond to a minute: sends and commits.
+const SECONDS: [f64; 14] = [0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 15.0, 60.0];
+/// From 10 ms to a week: ages and lags.
+const AGES: [f64; 14] =
+    [0.01, 0.05, 0.25, 1.0, 5.0, 30.0, 60.0, 300.0, 900.0, 3_600.0, 21_600.0, 86_400.0, 259_200.0, 604_800.0];
+const SIZES: [f64; 8] = [1.0, 2.0, 5.0, 10.0, 25.0, 50.0, 100.0, 200.0];
+
+#[derive(Debug)]
+pub struct Metrics {
+    registry: Registry,
+    /// Held while a message is received or settled and while all is read, so that in every snapshot what was received
+    /// is what was settled and what is in flight.
+    one_fate: Mutex<()>,
+    received: IntCounterVec,
+    settled: IntCounterVec,
+    in_flight: IntGauge,
+    pub attempts: IntCounterVec,
+    pub send_duration: HistogramVec,
+    pub lead_age: Histogram,
+    pub queue_lag: Histogram,
+    pub batch_size: HistogramVec,
+    pub lane_state: IntGaugeVec,
+    pub waiting: IntGaugeVec,
+    pub dead_letters: IntCounterVec,
+    pub ledger_commit_duration: Histogram,
+    pub ledger_up: IntGauge,
+    pub broker_connected: IntGaugeVec,
+    pub publisher_blocked: IntGauge,
+    pub unsettled_dropped: IntCounter,
+    pub unknown_vocabulary: IntCounterVec,
+    pub unknown_members: IntCounter,
+}
+
+impl Metrics {
+    pub fn new() -> Self {
+        let registry = Registry::new();
+        let make = Make(&registry);
+        let metrics = Self {
+            received: make.counters("received_total", "Messages received, by where they came from", &["origin"]),
+            settled: make.counters("settled_total", "Messages settled, by their fate", &["fate", "destination"]),
+            in_flight: make.gauge("in_flight", "Messages received and not yet settled"),
+            attempts: make.counters("attempts_total", "Replies of destinations, one a lead", &["destination", "class"]),
+            send_duration: make.histograms("send_duration_seconds", "One send of a batch", &SECONDS, &["destination"]),
+            lead_age: make.histogram("lead_age_seconds", "From the event's time to its settling", &AGES),
+            queue_lag: make.histogram("queue_lag_seconds", "From the event's time to its first receipt", &AGES),
+            batch_size: make.histograms("batch_size", "Leads in a send", &SIZES, &["destination"]),
+            lane_state: make.gauges(
+                "lane_state",
+                "1 for the state that the lane is in: closed, transient, throttled, credentials, rejecting, half_open",
+                &["destination", "state"],
+            ),
+            waiting: make.gauges("waiting", "Messages in the destination's wait queue", &["destination"]),
+            dead_letters: make.counters("dead_letters_total", "Messages dead-lettered", &["reason", "destination"]),
+            ledger_commit_duration: make.histogram("ledger_commit_duration_seconds", "One commit", &SECONDS),
+            ledger_up: make.gauge("ledger_up", "1 while the ledger answers"),
+            broker_connected: make.gauges("broker_connected", "1 while the connection is up", &["connection"]),
+            publisher_blocked: make.gauge("publisher_blocked", "1 while the broker takes no publishes (an alarm)"),
+            unsettled_dropped: make.counter("unsettled_dropped_total", "Messages dropped unsettled: must stay 0"),
+            unknown_vocabulary: make.counters("unknown_vocabulary_total", "Sources and actions not known", &["part"]),
+            unknown_members: make.counter("unknown_members_total", "Members of events that are not in the contract"),
+            registry: registry.clone(),
+            one_fate: Mutex::new(()),
+        };
+        let build = make.gauges("build_info", "1, with the version", &["version"]);
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        metrics.ledger_up.set(1);
+        metrics
+    }
+
+    pub(super) fn count_received(&self, origin: &str) {
+        let _one = self.one_fate.lock();
+        self.received.with_label_values(&[origin]).inc();
+        self.in_flight.inc();
+    }
+
+    pub(super) fn count_settled(&self, fate: &str, destination: &str) {
+        let _one = self.one_fate.lock();
+        self.settled.with_label_values(&[fate, destination]).inc();
+        self.in_flight.dec();
+    }
+
+    /// Messages received and neither settled nor handed back.
+    pub fn in_flight(&self) -> u64 {
+        self.in_flight.get().try_into().unwrap_or_default()
+    }
+
+    /// As Prometheus reads it.
+    pub fn render(&self) -> String {
+        let mut text = Vec::new();
+        let families = {
+            let _one = self.one_fate.lock();
+            self.registry.gather()
+        };
+        TextEncoder::new().encode(&families, &mut text).expect("encoding to memory does not fail");
+        String::from_utf8(text).expect("the text format is UTF-8")
+    }
+
+    /// The names of all metrics that have a value, with the prefix.
+    pub fn names(&self) -> Vec<String> {
+        self.registry.gather().iter().map(|family| family.name().to_owned()).collect()
+    }
+}
+
+impl Default for Metrics {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
+/// Makes and registers metrics under the one prefix.
+struct Make<'a>(&'a Registry);
+
+impl Make<'_> {
+    fn register<M: prometheus::core::Collector + Clone + 'static>(&self, metric: prometheus::Result<M>) -> M {
+        let metric = metric.expect("metric names and labels are constants, and legal");
+        self.0.register(Box::new(metric.clone())).expect("each metric is registered once");
+        metric
+    }
+
+    fn options(name: &str, help: &str) -> Opts {
+        Opts::new(format!("leadrelay_{name}"), help)
+    }
+
+    fn counter(&self, name: &str, help: &str) -> IntCounter {
+        self.register(IntCounter::with_opts(Self::options(name, help)))
+    }
+
+    fn counters(&self, name: &str, help: &str, labels: &[&str]) -> IntCounterVec {
+        self.register(IntCounterVec::new(Self::options(name, help), labels))
+    }
+
+    fn gauge(&self, name: &str, help: &str) -> IntGauge {
+        self.register(IntGauge::with_opts(Self::options(name, help)))
+    }
+
+    fn gauges(&self, name: &str, help: &str, labels: &[&str]) -> IntGaugeVec {
+        self.register(IntGaugeVec::new(Self::options(name, help), labels))
+    }
+
+    fn histogram(&self, name: &str, help: &str, buckets: &[f64]) -> Histogram {
+        let options = HistogramOpts::from(Self::options(name, help)).buckets(buckets.to_vec());
+        self.register(Histogram::with_opts(options))
+    }
+
+    fn histograms(&self, name: &str, help: &str, buckets: &[f64], labels: &[&str]) -> HistogramVec {
+        let options = HistogramOpts::from(Self::options(name, help)).buckets(buckets.to_vec());
+        self.register(HistogramVec::new(options, labels))
+    }
+}

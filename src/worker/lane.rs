@@ -1,0 +1,348 @@
+//! A lane: the flow to one destination. This is the page to read.
+//!
+//! ```text
+//! arrivals ─▶ pending ─▶ round (claim ▸ send ▸ record) ─▶ health, then one verdict a lead ─▶ settle
+//!    ▲           │ paused or full                                       │ rejected, and nobody accepted yet
+//!    └── wait queue ◀┘                                                suspects
+//! ```
+//! Each turn selects one event, takes it in, and starts what rounds it may. Nothing here waits for the broker or the
+//! ledger: rounds and settlings run beside it.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::Duration;
+
+use tokio::sync::{Semaphore, mpsc, watch};
+use tokio::task::JoinSet;
+use tokio::time::Instant;
+
+use super::drinker::Thirst;
+use super::ledger_watch::LedgerState;
+use super::pending::Pending;
+use super::round::{Found, RoundEnd, Sender};
+use super::{Item, Shop};
+use crate::broker::settle::Settlement;
+use crate::broker::{Link, Queue};
+use crate::destination::Destination;
+use crate::domain::health::{Health, State, Suspects};
+use crate::domain::repeat::RepeatPolicy;
+use crate::domain::reply::Reply;
+use crate::domain::route::DestinationName;
+use crate::domain::verdict::{self, Finding, decide};
+
+/// How the intake reaches a lane.
+pub struct LaneHandle {
+    pub name: DestinationName,
+    pub arrivals: mpsc::Sender<Item>,
+    /// Places for messages from the inbox.
+    pub room: Arc<Semaphore>,
+    /// Messages in the wait queue, told by the drinker.
+    pub waiting: watch::Sender<u64>,
+}
+
+pub struct Lane {
+    sender: Arc<Sender>,
+    health: Health,
+    pending: Pending,
+    rounds: JoinSet<RoundEnd>,
+    suspects: Vec<Suspect>,
+    arrivals: mpsc::Receiver<Item>,
+    waiting: watch::Receiver<u64>,
+    ledger: watch::Receiver<LedgerState>,
+    link: watch::Receiver<Link>,
+    thirst: watch::Sender<Thirst>,
+    /// When a message last went to the wait queue: for a while more may be there than we were told.
+    diverted_at: Option<Instant>,
+    share: usize,
+}
+
+/// A rejected lead that is held for a sign of whose fault it is.
+struct Suspect {
+    found: Found,
+    since: Instant,
+}
+
+enum Event {
+    Arrived(Box<Item>),
+    NoMoreArrivals,
+    RoundEnded(Box<RoundEnd>),
+    /// Time has passed, or something that we watch has changed.
+    Woken,
+}
+
+impl Lane {
+    pub fn open(
+        shop: Arc<Shop>,
+        name: DestinationName,
+        destination: Arc<dyn Destination>,
+        policy: RepeatPolicy,
+        share: usize,
+    ) -> (Self, LaneHandle, watch::Receiver<Thirst>) {
+        let limits = destination.limits();
+        let (thirst, thirsty) = watch::channel(Thirst { prefetch: 0, watchful: true });
+        let (offer, arrivals) = mpsc::channel(2 * share);
+        let waiting = watch::Sender::new(0);
+        let health = Health::new(shop.settings.health);
+        shop.telemetry.show_lane_state(&name, health.state());
+        let handle = LaneHandle {
+            name: name.clone(),
+            arrivals: offer,
+            room: Arc::new(Semaphore::new(share)),
+            waiting: waiting.clone(),
+        };
+        let lane = Self {
+            health,
+            pending: Pending::default(),
+            rounds: JoinSet::new(),
+            suspects: Vec::new(),
+            arrivals,
+            waiting: waiting.subscribe(),
+            ledger: shop.ledger_state.watch(),
+            link: shop.broker.link(),
+            thirst,
+            diverted_at: None,
+            share,
+            sender: Arc::new(Sender { shop, name, destination, limits, policy, closed: AtomicBool::new(true) }),
+        };
+        (lane, handle, thirsty)
+    }
+
+    /// Until nothing can arrive any more and nothing is in flight.
+    pub async fn run(mut self) {
+        let mut open = true;
+        while open || !self.rounds.is_empty() {
+            self.start_rounds();
+            match self.next_event(open).await {
+                Event::Arrived(item) => self.arrive(*item),
+                Event::NoMoreArrivals => open = false,
+                Event::RoundEnded(end) => self.end_round(*end),
+                Event::Woken => {}
+            }
+            self.keep_house();
+        }
+        let left = self.pending.drain();
+        self.settle_all(left, &Finding::Interrupted);
+        self.release_suspects(verdict::Lane::Paused, Some(&Finding::Interrupted));
+    }
+
+    async fn next_event(&mut self, open: bool) -> Event {
+        let stop = self.shop().stop.take.clone();
+        let stopping = stop.is_cancelled();
+        let wake_at = self.wake_at();
+        tokio::select! {
+            Some(ended) = self.rounds.join_next() => match ended {
+                Ok(end) => Event::RoundEnded(Box::new(end)),
+                // The round contains its panics; its messages, if any were lost with it, were handed back.
+                Err(_) => Event::Woken,
+            },
+            item = self.arrivals.recv(), if open => item.map_or(Event::NoMoreArrivals, |item| Event::Arrived(Box::new(item))),
+            () = stop.cancelled(), if !stopping => Event::Woken,
+            Ok(()) = self.waiting.changed() => Event::Woken,
+            Ok(()) = self.ledger.changed() => Event::Woken,
+            Ok(()) = self.link.changed() => Event::Woken,
+            () = tokio::time::sleep_until(wake_at) => Event::Woken,
+        }
+    }
+
+    /// What has arrived goes on, or waits where the lane is paused, or where others wait before it.
+    fn arrive(&mut self, item: Item) {
+        let mut diverted = Vec::new();
+        self.sort_in(item, &mut diverted);
+        while let Ok(item) = self.arrivals.try_recv() {
+            self.sort_in(item, &mut diverted);
+        }
+        if !diverted.is_empty() {
+            self.diverted_at = Some(Instant::now());
+            self.settle_all(diverted, &Finding::LaneShut);
+        }
+    }
+
+    fn sort_in(&mut self, item: Item, diverted: &mut Vec<Item>) {
+        let waited = matches!(item.unsettled.queue, Queue::Wait(_)) && item.room.is_none();
+        let goes_on = match self.health.state() {
+            // A waiting message never overflows again.
+            State::Closed => waited || !self.others_wait(),
+            State::Open { .. } => false,
+            State::HalfOpen { .. } => waited || self.is_idle() && !self.others_wait(),
+        };
+        if goes_on {
+            let group = self.sender.destination.group(&item.lead);
+            self.pending.push(group, item);
+        } else {
+            diverted.push(item);
+        }
+    }
+
+    fn is_idle(&self) -> bool {
+        self.rounds.is_empty() && self.pending.is_empty()
+    }
+
+    /// Later messages join the tail of the wait queue while it holds any.
+    fn others_wait(&self) -> bool {
+        *self.waiting.borrow() > 0
+    }
+
+    fn start_rounds(&mut self) {
+        let now = Instant::now();
+        self.health.tick(now.into_std());
+        let limits = self.sender.limits;
+        let (rounds_max, batch_max, probe) = match self.health.state() {
+            _ if self.shop().stop.take.is_cancelled() => return,
+            _ if *self.ledger.borrow() != LedgerState::Up => return,
+            // Another worker may own the ledger by now: no send starts.
+            _ if !self.link.borrow().consuming => return,
+            State::Closed => (limits.in_flight_max, limits.batch_max, false),
+            State::Open { .. } => return,
+            State::HalfOpen { .. } => (1, 1, true),
+        };
+        while self.rounds.len() < rounds_max {
+            let batch = self.pending.take(batch_max);
+            if batch.is_empty() {
+                return;
+            }
+            self.rounds.spawn(Arc::clone(&self.sender).round(batch, probe));
+        }
+    }
+
+    /// Health first, then one verdict for each lead: what failed is charged only if the lane is still closed.
+    fn end_round(&mut self, end: RoundEnd) {
+        let RoundEnd { found, started, probe } = end;
+        let before = self.health.state();
+        let replies: Vec<Reply> = found.iter().filter_map(|found| found.reply().cloned()).collect();
+        let alone = if let [found] = &found[..] { Some(found.item.lead.key) } else { None };
+        let times = (started.into_std(), Instant::now().into_std());
+        let suspects = self.health.observe(&replies, alone, times, rand::random());
+        let state = self.health.state();
+        if state != before {
+            self.change_state(before, state);
+        }
+        let lane = match state {
+            State::Closed => verdict::Lane::Closed,
+            State::Open { .. } | State::HalfOpen { .. } if probe => verdict::Lane::Probed,
+            State::Open { .. } | State::HalfOpen { .. } => verdict::Lane::Paused,
+        };
+        for found in &found {
+            self.pending.done(found.item.lead.key);
+        }
+        let hold = suspects == Suspects::Hold && state == State::Closed;
+        let (held, settled): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| hold && found.is_rejected());
+        let settlements = settled.into_iter().map(|found| self.judge(found, lane)).collect();
+        self.shop().settle(settlements);
+        let since = Instant::now();
+        self.suspects.extend(held.into_iter().map(|found| Suspect { found, since }));
+        if suspects != Suspects::Hold || state != State::Closed {
+            self.release_suspects(lane, None);
+        }
+    }
+
+    fn change_state(&mut self, before: State, state: State) {
+        self.shop().telemetry.lane_state(&self.sender.name, before, state);
+        self.sender.closed.store(state == State::Closed, Ordering::Relaxed);
+        if let State::Open { .. } = state {
+            let put_back = self.pending.drain();
+            self.diverted_at = Some(Instant::now());
+            self.settle_all(put_back, &Finding::LaneShut);
+        }
+    }
+
+    fn judge(&self, found: Found, lane: verdict::Lane) -> Settlement {
+        let Found { item, finding, companion } = found;
+        let age = item.envelope.age(self.shop().clock.now());
+        let verdict = decide(&finding, item.envelope.attempt, age, lane, self.shop().settings.limits);
+        item.settle(verdict, companion.into_iter().collect())
+    }
+
+    fn settle_all(&self, items: Vec<Item>, finding: &Finding) {
+        let found = |item| Found { item, finding: finding.clone(), companion: None };
+        let settlements = items.into_iter().map(|item| self.judge(found(item), verdict::Lane::Paused)).collect();
+        self.shop().settle(settlements);
+    }
+
+    fn release_suspects(&mut self, lane: verdict::Lane, instead: Option<&Finding>) {
+        let suspects = std::mem::take(&mut self.suspects);
+        self.release(suspects, lane, instead);
+    }
+
+    fn release(&self, suspects: Vec<Suspect>, lane: verdict::Lane, instead: Option<&Finding>) {
+        let settlements = suspects.into_iter().map(|Suspect { mut found, .. }| {
+            if let Some(finding) = instead {
+                found.finding = finding.clone();
+            }
+            self.judge(found, lane)
+        });
+        let settlements = settlements.collect();
+        self.shop().settle(settlements);
+    }
+
+    /// What is due after every event: the long-held, a ledger that is gone, the stop, and how thirsty we are.
+    fn keep_house(&mut self) {
+        let suspect_max = self.shop().settings.suspect_max;
+        let long_held = |suspect: &mut Suspect| suspect.since.elapsed() >= suspect_max;
+        let long_held: Vec<Suspect> = self.suspects.extract_if(.., long_held).collect();
+        self.release(long_held, verdict::Lane::Closed, None);
+        if self.pending.oldest().is_some_and(|since| since.elapsed() >= self.shop().settings.hold_max) {
+            let too_slow = self.pending.drain();
+            self.diverted_at = Some(Instant::now());
+            self.settle_all(too_slow, &Finding::LaneShut);
+        }
+        if *self.ledger.borrow() == LedgerState::Gone || self.shop().stop.take.is_cancelled() {
+            let left = self.pending.drain();
+            self.settle_all(left, &Finding::Interrupted);
+        }
+        let before = self.health.state();
+        self.health.tick(Instant::now().into_std());
+        if self.health.state() != before {
+            self.change_state(before, self.health.state());
+        }
+        if self.others_wait() {
+            self.diverted_at = Some(Instant::now());
+        }
+        let thirst = self.thirst();
+        self.thirst.send_if_modified(|asked| std::mem::replace(asked, thirst) != thirst);
+    }
+
+    fn thirst(&self) -> Thirst {
+        let lately = self.diverted_at.is_some_and(|at| at.elapsed() < Duration::from_secs(60));
+        let state = self.health.state();
+        let prefetch = match state {
+            State::Closed => self.share.min(usize::from(u16::MAX)) as u16,
+            State::Open { .. } => 0,
+            // One at a time, and none while something is under way: it would only be put back.
+            State::HalfOpen { .. } => u16::from(self.is_idle()),
+        };
+        let paused = matches!(state, State::Open { .. });
+        Thirst { prefetch, watchful: !paused && (lately || state != State::Closed || self.others_wait()) }
+    }
+
+    /// The next moment at which something is due without an event.
+    fn wake_at(&self) -> Instant {
+        let far = Instant::now() + Duration::from_secs(3_600);
+        let reopens = match self.health.state() {
+            State::Open { until, .. } => Instant::from_std(until),
+            State::Closed | State::HalfOpen { .. } => far,
+        };
+        let later = |at: Instant| if at > Instant::now() { at } else { far };
+        let oldest = self.suspects.iter().map(|suspect| suspect.since).min();
+        let suspect = oldest.map_or(far, |since| since + self.shop().settings.suspect_max);
+        let unwatch = self.diverted_at.map_or(far, |at| at + Duration::from_secs(60));
+        let oldest = self.pending.oldest().map_or(far, |since| since + self.shop().settings.hold_max);
+        reopens.min(suspect).min(later(oldest)).min(later(unwatch))
+    }
+
+    fn shop(&self) -> &Arc<Shop> {
+        &self.sender.shop
+    }
+}
+
+impl Found {
+    fn reply(&self) -> Option<&Reply> {
+        match &self.finding {
+            Finding::Replied(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    fn is_rejected(&self) -> bool {
+        matches!(self.reply(), Some(Reply::Rejected(_)))
+    }
+}

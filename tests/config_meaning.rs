@@ -1,0 +1,142 @@
+//! What a configuration means, and that the example is one.
+
+use std::path::{Path, PathBuf};
+use std::time::Duration;
+
+use leadrelay::config::{Access, Address, Cloud, Config, Credential, Kind, LogFormat, LogLevel, Store};
+use leadrelay::domain::repeat::{OnRepeat, Window};
+use leadrelay::domain::retry::Limits;
+use leadrelay::domain::route::Offer;
+
+const EXAMPLE: &str = include_str!("../leadrelay.example.toml");
+
+/// The example takes its secret from a variable, which a test should not set for the others.
+fn parse(text: &str) -> Config {
+    let text = text.replace("{ env = \"LEADRELAY_KEY_SECRET\" }", "\"0123456789abcdef\"");
+    let folder = tempfile::tempdir().unwrap();
+    let secret = folder.path().join("fabrikam.secret");
+    std::fs::write(&secret, "hush\n").unwrap();
+    #[cfg(unix)]
+    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    Config::parse(&folder.path().join("leadrelay.toml"), &text).unwrap_or_else(|problems| panic!("{problems:#?}"))
+}
+
+/// The example with every commented key switched on.
+fn uncommented() -> String {
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let is_key = |text: &str| text.starts_with('[') || text.split_once(" = ").is_some_and(|(key, _)| is_word(key));
+    let uncommented = |line: &'static str| line.strip_prefix("# ").filter(|text| is_key(text)).unwrap_or(line);
+    EXAMPLE.lines().map(uncommented).collect::<Vec<_>>().join("\n")
+}
+
+#[test]
+fn the_example_is_a_sound_configuration_and_its_comments_show_the_defaults() {
+    let plain = parse(EXAMPLE);
+    assert!(plain.warnings.is_empty());
+    let mut all = parse(&uncommented());
+    assert_eq!(all.destinations.len(), 2);
+    assert_eq!(all.warnings.len(), 1, "the second destination has no route");
+    all.destinations.pop();
+    all.warnings.clear();
+    let show = |config: &Config| {
+        let text = format!("{config:#?}");
+        // The places, and the folders of the files, differ.
+        text.lines()
+            .filter(|line| !line.contains("line: ") && !line.contains("leadrelay.toml"))
+            .collect::<Vec<_>>()
+            .join("\n")
+    };
+    assert_eq!(show(&plain).replace(&folder_of(&plain), ""), show(&all).replace(&folder_of(&all), ""));
+}
+
+fn folder_of(config: &Config) -> String {
+    let Store::Sqlite(path) = &config.store;
+    path.parent().unwrap().display().to_string()
+}
+
+#[test]
+fn the_defaults_are_those_of_the_design() {
+    let config = parse(EXAMPLE);
+    assert_eq!(config.worker.prefetch, 4_000);
+    assert_eq!(config.retry, Limits { attempts: 18, age: Duration::from_secs(7 * 24 * 3600) });
+    assert_eq!((config.lanes.reject_fuse, config.lanes.intake_fuse), (20, 100));
+    assert_eq!(config.grace, Duration::from_secs(20));
+    assert_eq!(config.dedupe.window, Window::Forever);
+    assert_eq!(config.broker.prefix, "leads");
+    assert_eq!(config.http.listen, ([127, 0, 0, 1], 9464).into());
+    assert_eq!((config.log.format, config.log.level), (LogFormat::Auto, LogLevel::Info));
+    let destination = config.destination("contoso-table").unwrap();
+    assert_eq!((destination.batch.max, destination.batch.in_flight_max), (100, 4));
+    assert_eq!((destination.timeout, destination.on_repeat), (Duration::from_secs(15), OnRepeat::Merge));
+    let Kind::AzureTable(azure) = &destination.kind;
+    assert_eq!(azure.table, "MarketplaceLeads");
+    assert!(
+        matches!(&azure.access, Access::ConnectionString(text) if text.value.expose() == "UseDevelopmentStorage=true")
+    );
+    assert!(config.routes.find(&Offer::parse("ArrayNetworks.x").unwrap()).is_some());
+}
+
+#[test]
+fn what_is_written_is_what_is_meant() {
+    let text = EXAMPLE
+        .replace("# on_repeat = \"merge\"\n# How", "on_repeat = \"drop\"\n# How")
+        .replace("# window = \"forever\"", "window = \"90d\"")
+        .replace("# age = \"7d\"", "age = \"1h 30m\"")
+        .replace("# level = \"info\"", "level = \"debug\"")
+        .replace("# listen = \"127.0.0.1:9464\"", "listen = \"[::1]:80\"");
+    let config = parse(&text);
+    assert_eq!(config.dedupe.window, Window::For(Duration::from_secs(90 * 24 * 3600)));
+    assert_eq!(config.destinations[0].on_repeat, OnRepeat::Drop);
+    assert_eq!(config.retry.age, Duration::from_secs(5400));
+    assert_eq!(config.log.level, LogLevel::Debug);
+    assert_eq!(config.http.listen.to_string(), "[::1]:80");
+    let own = parse(&text.replace("connection_string =", "on_repeat = \"merge\"\nconnection_string ="));
+    assert_eq!(
+        own.destinations[0].on_repeat,
+        OnRepeat::Merge,
+        "a destination's own word counts before the general one"
+    );
+}
+
+#[test]
+fn a_table_may_be_reached_by_entra_id() {
+    let config = parse(&uncommented().replace("\"public\" ", "\"china\" "));
+    let Kind::AzureTable(azure) = &config.destination("fabrikam-table").unwrap().kind;
+    let Access::Entra { address, cloud, credential } = &azure.access else { panic!("{azure:?}") };
+    assert_eq!((address, *cloud), (&Address::Account("fabrikamleads".into()), Cloud::China));
+    let Credential::ClientSecret { client_secret, .. } = credential else { panic!("{credential:?}") };
+    assert_eq!(client_secret.expose(), "hush");
+    assert!(!format!("{config:?}").contains("hush"));
+    assert!(!format!("{config:?}").contains("UseDevelopmentStorage"));
+    assert!(!format!("{config:?}").contains("guest"));
+
+    let managed = EXAMPLE.replace(
+        "connection_string = \"UseDevelopmentStorage=true\"",
+        "endpoint = \"http://127.0.0.1:10002/a\"\nauth = { kind = \"managed-identity\", token_endpoint = \"http://[::1]:1/\" }",
+    );
+    let Kind::AzureTable(azure) = &parse(&managed).destinations[0].kind.clone();
+    let Access::Entra { address, credential, .. } = &azure.access else { panic!("{azure:?}") };
+    assert_eq!(address, &Address::Endpoint("http://127.0.0.1:10002/a".into()));
+    let Credential::ManagedIdentity { client_id: None, token_endpoint } = credential else { panic!("{credential:?}") };
+    assert_eq!(token_endpoint.as_deref(), Some("http://[::1]:1/"));
+}
+
+#[test]
+fn relative_paths_count_from_the_folder_of_the_file() {
+    let text = EXAMPLE.replace("{ env = \"LEADRELAY_KEY_SECRET\" }", "\"0123456789abcdef\"");
+    let store = |file: &str, text: &str| Config::parse(Path::new(file), text).unwrap().store;
+    assert_eq!(store("/etc/leadrelay/leadrelay.toml", &text), Store::Sqlite("/etc/leadrelay/ledger.db".into()));
+    assert_eq!(store("leadrelay.toml", &text), Store::Sqlite(PathBuf::from("ledger.db")));
+    let absolute = text.replace("sqlite:ledger.db", "sqlite:/var/lib/leadrelay/ledger.db");
+    assert_eq!(store("/etc/x.toml", &absolute), Store::Sqlite("/var/lib/leadrelay/ledger.db".into()));
+}
+
+#[test]
+fn a_configuration_that_cannot_be_read_says_so() {
+    let problems = Config::load(Path::new("no/such.toml")).unwrap_err();
+    assert_eq!(
+        problems[0].to_string(),
+        "no/such.toml:1: cannot be read: No such file or directory (os error 2); \
+         write one, or name another with --config or LEADRELAY_CONFIG"
+    );
+}

@@ -1,0 +1,305 @@
+//! The ledger's file: whose it is, what is wrong with it, and who may look into it.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::os::unix::fs::{FileExt, PermissionsExt};
+use std::os::unix::process::CommandExt;
+use std::path::{Path, PathBuf};
+use std::process::Command;
+use std::sync::Arc;
+
+use leadrelay::domain::lead_key::Keyring;
+use leadrelay::store::ledger::{Ledger, LedgerError};
+use leadrelay::store::sqlite::{LedgerReader, SqliteLedger};
+use leadrelay::telemetry::Telemetry;
+use rusqlite::Connection;
+
+mod leads;
+
+use leads::*;
+
+fn open(path: &Path) -> Result<SqliteLedger, LedgerError> {
+    SqliteLedger::open(path, &keyring(), Arc::new(Telemetry::new()))
+}
+
+fn folder() -> (tempfile::TempDir, PathBuf) {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("ledger.db");
+    (folder, path)
+}
+
+/// A ledger with leads in it, closed.
+async fn kept(path: &Path) {
+    let ledger = open(path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    for n in 0..200 {
+        deliver(&ledger, &lead(&format!("{n}@example.com"), 0)).await;
+    }
+    drop(ledger);
+    assert_eq!(files(path.parent().expect("a folder")).len(), 1, "no log is left");
+}
+
+/// Every file of the folder.
+fn files(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let entries = fs::read_dir(folder).expect("a folder").map(|entry| entry.expect("an entry").path());
+    entries.map(|path| (path.clone(), fs::read(path).unwrap_or_default())).collect()
+}
+
+/// Refused for good, with a message that says so; and nothing in the folder is another than before.
+fn refused(path: &Path, says: &str) {
+    let before = files(path.parent().expect("a folder"));
+    let reading = LedgerReader::open(path).and_then(|reader| reader.summary()).map(|_| ());
+    for result in [open(path).map(|_| ()), reading] {
+        match result {
+            Err(LedgerError::Unusable(text)) if text.contains(says) => {
+                assert!(text.contains(path.to_str().expect("UTF-8")), "the file is not named: {text}");
+            }
+            other => panic!("not refused for {says:?}: {other:?}"),
+        }
+    }
+    assert_eq!(files(path.parent().expect("a folder")), before);
+}
+
+#[test]
+fn a_file_that_is_no_database_is_refused_and_left_alone() {
+    for text in ["hello", &"a text of another program\n".repeat(1_000)] {
+        let (_folder, path) = folder();
+        fs::write(&path, text).expect("written");
+        refused(&path, "is not a leadrelay ledger");
+    }
+}
+
+#[test]
+fn the_database_of_another_program_is_refused_and_left_alone() {
+    for pragmas in ["", "PRAGMA application_id = 7;", "PRAGMA journal_mode = WAL;", "PRAGMA user_version = 1;"] {
+        let (_folder, path) = folder();
+        let foreign = Connection::open(&path).expect("a database");
+        foreign.execute_batch(&format!("{pragmas} CREATE TABLE leads (lead);")).expect("a foreign table");
+        drop(foreign);
+        refused(&path, "the database of another program");
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_of_a_newer_leadrelay_is_refused_and_left_alone() {
+    let (_folder, path) = folder();
+    kept(&path).await;
+    let newer = Connection::open(&path).expect("the file opens");
+    newer.execute_batch("PRAGMA user_version = 2").expect("a newer schema");
+    drop(newer);
+    refused(&path, "it was kept by a newer leadrelay");
+}
+
+#[tokio::test]
+async fn a_damaged_ledger_is_refused_and_the_mend_is_told() {
+    let (_folder, path) = folder();
+    kept(&path).await;
+    let whole = fs::read(&path).expect("read");
+    fs::write(&path, &whole[..80]).expect("cut");
+    refused(&path, "is damaged");
+    fs::write(&path, &whole[..4_096]).expect("cut");
+    refused(&path, "is damaged");
+    // All but the first page, and all but the first two, which a look at the secret's fingerprint does not need.
+    for sound in [4_096, 8_192] {
+        let junk: Vec<u8> = whole[sound..].iter().map(|byte| !byte).collect();
+        fs::write(&path, [&whole[..sound], &junk].concat()).expect("overwritten");
+        refused(&path, "Restore a backup");
+    }
+}
+
+#[tokio::test]
+async fn damage_that_shows_only_in_use_is_told_then_and_to_the_caller_it_concerns() {
+    let (_folder, path) = folder();
+    kept(&path).await;
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let damaged = lead("7@example.com", 0);
+    let other = Connection::open(&path).expect("the file opens");
+    other.execute("UPDATE leads SET record = x'0102' WHERE lead = ?1", [damaged.key.as_bytes()]).expect("damaged");
+    match ledger.claim(vec![ask(&damaged)]).await {
+        Err(LedgerError::Unusable(text)) => assert!(text.contains("is damaged"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    let claim = granted(&ledger, &lead("8@example.com", 0)).await;
+    ledger.release(vec![claim]).await;
+}
+
+#[tokio::test]
+async fn a_ledger_kept_under_another_secret_is_refused_and_left_alone() {
+    let (folder, path) = folder();
+    kept(&path).await;
+    let before = files(folder.path());
+    match SqliteLedger::open(&path, &Keyring::new(b"another secret"), Arc::new(Telemetry::new())).map(|_| ()) {
+        Err(LedgerError::Unusable(text)) => assert!(text.contains("identity.key_secret"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert_eq!(files(folder.path()), before);
+    open(&path).expect("under its own it opens");
+}
+
+#[test]
+fn a_folder_that_is_missing_is_named_and_not_created() {
+    let (folder, _) = folder();
+    refused_at(&folder.path().join("missing/ledger.db"), "there is no folder");
+    assert!(!folder.path().join("missing").exists());
+}
+
+#[test]
+fn a_folder_in_place_of_the_file_is_refused() {
+    let (_folder, path) = folder();
+    fs::create_dir(&path).expect("a folder");
+    refused_at(&path, "it is not a file");
+}
+
+#[test]
+fn a_place_where_nobody_may_write_is_refused() {
+    refused_at(Path::new("/sys/ledger.db"), "must be readable and writable");
+}
+
+fn refused_at(path: &Path, says: &str) {
+    match open(path).map(|_| ()) {
+        Err(LedgerError::Unusable(text)) => assert!(text.contains(says), "{text}"),
+        other => panic!("{other:?}"),
+    }
+}
+
+/// The folder for which a test of permissions runs again as a child, as somebody who is not root.
+const UNPRIVILEGED: &str = "LEDGER_TEST_UNPRIVILEGED";
+
+#[tokio::test]
+async fn a_ledger_that_we_may_only_read_or_not_even_that_is_refused() {
+    if let Some(folder) = std::env::var_os(UNPRIVILEGED) {
+        let folder = PathBuf::from(folder);
+        refused_at(&folder.join("readable.db"), "must be readable and writable");
+        // Here SQLite would open it, and fail at the first write.
+        refused_at(&folder.join("open/readable.db"), "read-only");
+        refused_at(&folder.join("closed.db"), "must be readable and writable");
+        refused_at(&folder.join("new.db"), "must be readable and writable");
+        return;
+    }
+    let (folder, path) = folder();
+    kept(&path).await;
+    fs::create_dir(folder.path().join("open")).expect("a folder");
+    fs::set_permissions(folder.path().join("open"), fs::Permissions::from_mode(0o777)).expect("set");
+    for (name, mode) in [("readable.db", 0o444), ("closed.db", 0o000), ("open/readable.db", 0o444)] {
+        fs::copy(&path, folder.path().join(name)).expect("copied");
+        fs::set_permissions(folder.path().join(name), fs::Permissions::from_mode(mode)).expect("set");
+    }
+    // The test may lie where only root may read: a copy of it runs.
+    let copy = folder.path().join("test");
+    fs::copy(std::env::current_exe().expect("a path"), &copy).expect("copied");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o555)).expect("set");
+    let mut child = Command::new(copy);
+    child.args(["--exact", "a_ledger_that_we_may_only_read_or_not_even_that_is_refused"]);
+    child.env(UNPRIVILEGED, folder.path());
+    if fs::metadata("/proc/self").is_ok_and(|own| std::os::unix::fs::MetadataExt::uid(&own) == 0) {
+        child.uid(65_534).gid(65_534);
+    }
+    let output = child.output().expect("the child runs");
+    fs::set_permissions(folder.path(), fs::Permissions::from_mode(0o755)).expect("set");
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stdout));
+}
+
+#[tokio::test]
+async fn the_file_and_its_logs_are_for_our_eyes_only() {
+    let (folder, path) = folder();
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let modes = fs::read_dir(folder.path()).expect("a folder").map(|entry| {
+        let entry = entry.expect("an entry");
+        (entry.file_name(), entry.metadata().expect("a file").permissions().mode() & 0o777)
+    });
+    let modes: Vec<_> = modes.collect();
+    assert_eq!(modes.len(), 3, "{modes:?}");
+    assert!(modes.iter().all(|(_, mode)| *mode == 0o600), "{modes:?}");
+}
+
+#[test]
+fn workers_that_start_at_once_on_a_new_ledger_all_open_it() {
+    for _ in 0..10 {
+        let (_folder, path) = folder();
+        std::thread::scope(|scope| {
+            let openers: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path).map(|_| ()))).collect();
+            for opener in openers {
+                opener.join().expect("no panic").expect("the ledger opens");
+            }
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_ledger_that_was_moved_away_takes_nothing_until_it_is_back() {
+    let (folder, path) = folder();
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let away = folder.path().join("away.db");
+    fs::rename(&path, &away).expect("moved");
+    match ledger.probe().await {
+        Err(LedgerError::Unavailable(text)) => assert!(text.contains("the file is gone"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!path.exists(), "an empty ledger must not take its place");
+    fs::write(&path, "").expect("written");
+    assert!(matches!(ledger.probe().await, Err(LedgerError::Unavailable(_))));
+    assert_eq!(fs::read(&path).expect("read"), b"", "nor is an empty file made into one");
+    fs::write(&path, "something else").expect("written");
+    assert!(matches!(ledger.probe().await, Err(LedgerError::Unusable(_))));
+    fs::rename(&away, &path).expect("moved back");
+    assert_eq!(deliver(&ledger, &lead(EMAIL, 0)).await, leadrelay::store::ledger::Recorded::Done);
+}
+
+#[tokio::test]
+async fn no_personal_data_and_no_secret_is_in_the_file_or_its_logs() {
+    let (folder, path) = folder();
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let lead = lead(EMAIL, 0);
+    deliver(&ledger, &lead).await;
+    ledger.withdraw(vec![withdrawal(lead.person, 9)]).await.expect("committed");
+    let files = files(folder.path());
+    let contain = |text: &[u8]| files.values().any(|bytes| bytes.windows(text.len()).any(|found| found == text));
+    assert!(contain(lead.key.as_bytes()), "the lead is there");
+    for canary in ["canary", "Canary", "ldashan", "example.com", "Liang", "8613800", "a secret of the deployment"] {
+        assert!(!contain(canary.as_bytes()), "{canary} is in the ledger");
+    }
+}
+
+#[tokio::test]
+async fn a_reader_sees_what_a_running_worker_has_committed() {
+    let (_folder, path) = folder();
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let reader = LedgerReader::open(&path).expect("the ledger opens");
+    assert_eq!(reader.summary().expect("a summary").leads, []);
+    let (one, other) = (lead(EMAIL, 0), lead("other@example.com", 0));
+    for lead in [&one, &other] {
+        deliver(&ledger, lead).await;
+    }
+    ledger.withdraw(vec![withdrawal(one.person, 9)]).await.expect("committed");
+    ledger.remember_wait_queue(&destination("fabrikam")).await.expect("committed");
+    assert_eq!(reader.look_up(one.key).expect("found"), [(destination("contoso"), first_record(&one))]);
+    assert_eq!(reader.withdrawn_at(one.person).expect("found"), Some(at(9)));
+    assert_eq!(reader.withdrawn_at(other.person).expect("found"), None);
+    let summary = reader.summary().expect("a summary");
+    assert_eq!((summary.leads, summary.withdrawals), (vec![(destination("contoso"), 2)], 1));
+    assert_eq!((summary.wait_queues, summary.epoch), (vec![destination("fabrikam")], 1));
+    assert!(keyring().fingerprint().starts_with(&summary.fingerprint) && summary.fingerprint.len() == 8);
+    assert!(summary.bytes > 10_000);
+}
+
+#[test]
+fn a_reader_creates_nothing() {
+    let (_folder, path) = folder();
+    match LedgerReader::open(&path).map(|_| ()) {
+        Err(LedgerError::Unusable(text)) => assert!(text.contains("there is no ledger at"), "{text}"),
+        other => panic!("{other:?}"),
+    }
+    assert!(!path.exists());
+}
+
+#[test]
+fn an_empty_file_becomes_a_ledger() {
+    let (_folder, path) = folder();
+    fs::File::create(&path).expect("created").write_all_at(b"", 0).expect("written");
+    open(&path).expect("the ledger opens");
+}

@@ -1,0 +1,133 @@
+//! Lanes on a paused clock: how much at once, how soon, how long not, and who is held up by whom.
+
+mod support;
+
+use std::time::Duration;
+
+use leadrelay::broker::Queue;
+use leadrelay::destination::memory::{Call, Fault};
+use leadrelay::domain::reply::{Code, Reply};
+use leadrelay::domain::route::{DestinationName, OfferPattern, Routes};
+use support::world::{Event, World};
+use tokio::time::Instant;
+
+const OFFER: &str = "contoso.appliance";
+
+fn queue_of(name: &str) -> Queue {
+    Queue::Wait(DestinationName::parse(name).unwrap())
+}
+
+fn put(world: &World, count: usize, offer: &str) {
+    for n in 0..count {
+        world.put(&Event::new(&format!("lead{n}@example.com"), offer));
+    }
+}
+
+#[tokio::test(start_paused = true)]
+async fn five_thousand_leads_of_three_offers_take_at_most_sixty_calls_and_four_at_once() {
+    let world = World::new(&["contoso"]);
+    world.destination("contoso").set_latency(Duration::from_millis(200));
+    for n in 0..5_000 {
+        world.put(&Event::new(&format!("lead{n}@example.com"), ["contoso.a", "contoso.b", "contoso.c"][n % 3]));
+    }
+    let life = world.start().await;
+    world.settle().await;
+    let destination = world.destination("contoso");
+    assert_eq!(destination.holdings().len(), 5_000);
+    assert!(destination.calls().len() <= 60, "{} calls", destination.calls().len());
+    assert!(destination.running_max() <= 4, "{} at once", destination.running_max());
+    destination.assert_no_lead_was_created_twice();
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_single_lead_on_an_idle_lane_is_on_the_wire_at_the_same_instant() {
+    let world = World::new(&["contoso"]);
+    let life = world.start().await;
+    for n in 0..3 {
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        let now = Instant::now();
+        world.put(&Event::new(&format!("lead{n}@example.com"), OFFER));
+        while world.destination("contoso").calls().len() <= n {
+            tokio::task::yield_now().await;
+        }
+        assert_eq!(world.destination("contoso").calls()[n].at, now, "lead {n}");
+    }
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_is_honoured_by_the_whole_lane_and_then_one_lead_goes_first() {
+    let world = World::new(&["contoso"]);
+    let hint = Duration::from_secs(90);
+    let began = Instant::now();
+    world.destination("contoso").set_script(move |call: &Call| match call.at < began + hint {
+        true => Fault::Whole(Reply::Throttled { code: Code::known("ServerBusy"), retry_after: Some(hint) }),
+        false => Fault::Nothing,
+    });
+    put(&world, 300, OFFER);
+    let life = world.start().await;
+    // Those that come while it lasts wait too.
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    put(&world, 600, OFFER);
+    world.settle().await;
+    let calls = world.destination("contoso").calls();
+    let (asked, after): (Vec<_>, Vec<_>) = calls.iter().partition(|call| call.at < began + hint);
+    assert!(asked.iter().all(|call| call.at == began), "{:?}", asked.iter().map(|call| call.at).collect::<Vec<_>>());
+    let first = after[0];
+    // Up to a tenth longer, so that workers do not come back together.
+    assert!(first.at <= began + hint.mul_f64(1.1) + Duration::from_secs(1), "{:?}", first.at - began);
+    assert_eq!(first.keys.len(), 1);
+    assert!(after[1].at >= first.at);
+    assert_eq!(world.destination("contoso").holdings().len(), 600);
+    assert_eq!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}"), 0.0);
+    assert_eq!(world.dead_reasons(), []);
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_full_lane_overflows_into_its_wait_queue_and_takes_no_others_place() {
+    let mut world = World::new(&["contoso", "fabrikam"]);
+    world.settings.prefetch = 400;
+    world.destination("contoso").set_latency(Duration::from_secs(14));
+    put(&world, 1_000, OFFER);
+    put(&world, 500, "fabrikam.x");
+    let life = world.start().await;
+    tokio::time::sleep(Duration::from_secs(5)).await;
+    assert_eq!(world.destination("fabrikam").holdings().len(), 500);
+    assert!(world.broker.messages(&queue_of("contoso")).len() >= 800 - 100);
+    // A hundred places in the lane, and as many for what it drinks.
+    assert!(world.broker.held() <= 200, "{}", world.broker.held());
+    world.settle().await;
+    assert_eq!(world.destination("contoso").holdings().len(), 1_000);
+    assert_eq!(world.dead_reasons(), []);
+    assert_eq!(world.broker.dropped(), 0);
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_waits_for_a_destination_that_was_removed_is_routed_afresh() {
+    let mut world = World::new(&["contoso", "fabrikam"]);
+    let wrong = Reply::Credentials(Code::known("AuthenticationFailed"));
+    world.destination("fabrikam").set_fault(Fault::Whole(wrong));
+    put(&world, 200, "fabrikam.x");
+    put(&world, 50, "fabrikam.y");
+    let life = world.start().await;
+    tokio::time::sleep(Duration::from_secs(600)).await;
+    life.stop().await;
+    assert_eq!(world.broker.messages(&queue_of("fabrikam")).len(), 250);
+    let removed = world.destinations.remove("fabrikam").unwrap();
+    world.routes = Routes::default();
+    for pattern in ["contoso.*", "fabrikam.x"] {
+        let (pattern, name) = (OfferPattern::parse(pattern).unwrap(), DestinationName::parse("contoso").unwrap());
+        world.routes.add(pattern, name).unwrap();
+    }
+    let life = world.start().await;
+    world.settle().await;
+    assert!(world.broker.messages(&queue_of("fabrikam")).is_empty());
+    assert_eq!(world.destination("contoso").holdings().len(), 200);
+    assert_eq!(removed.holdings().len(), 0);
+    let reasons: Vec<_> = world.dead_reasons().into_iter().map(|(reason, _)| reason).collect();
+    assert_eq!(reasons, ["unroutable"; 50]);
+    life.stop().await;
+}
