@@ -216,7 +216,7 @@ async fn the_file_and_its_logs_are_for_our_eyes_only() {
 
 #[test]
 fn workers_that_start_at_once_on_a_new_ledger_all_open_it() {
-    for _ in 0..10 {
+    for _ in 0..100 {
         let (_folder, path) = folder();
         std::thread::scope(|scope| {
             let openers: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path).map(|_| ()))).collect();

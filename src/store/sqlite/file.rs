@@ -5,7 +5,7 @@ use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use rusqlite::{Connection, MAIN_DB, OpenFlags, TransactionBehavior};
+use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::fault::{Fault, When, closed_to_us, damaged, explain_io, not_a_ledger, unavailable};
 use super::rows;
@@ -236,12 +236,27 @@ fn touch_every_table(connection: &Connection) -> Result<(), Fault> {
 
 /// WAL with FULL: a commit is on the disk when it returns (<https://sqlite.org/pragma.html#pragma_synchronous>).
 fn prepare_for_writing(connection: &Connection) -> Result<(), Fault> {
-    connection.pragma_update(None, "journal_mode", "WAL")?;
+    become_wal(connection)?;
     // 16 MiB of log between checkpoints: pages that change often are copied once, not every few commits.
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
     connection.pragma_update(None, "cache_size", -65_536)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
+}
+
+/// SQLite does not wait for another worker that makes the same change at the same moment: it raises a read lock to a
+/// write lock, and says "busy" at once rather than risk a deadlock. So we wait for that worker's lock, then ask again.
+fn become_wal(connection: &Connection) -> Result<(), Fault> {
+    const TRIES: u32 = 20;
+    for _ in 1..TRIES {
+        match connection.pragma_update(None, "journal_mode", "WAL") {
+            Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
+                connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
+            },
+            told => return Ok(told?),
+        }
+    }
+    Ok(connection.pragma_update(None, "journal_mode", "WAL")?)
 }
 
 fn gone(path: &Path) -> LedgerError {
