@@ -19,6 +19,14 @@ pub fn service(variable: &str) -> String {
         .unwrap_or_else(|_| panic!("{variable} is not set: run `make test`, which starts what it needs"))
 }
 
+/// Host and port of a connection string's table endpoint, and the same string through another host.
+pub fn split_endpoint(connection: &str) -> (String, impl Fn(&str) -> String + use<>) {
+    let after = connection.split("TableEndpoint=http://").nth(1).expect("an explicit endpoint");
+    let host = after.split('/').next().expect("a host").to_owned();
+    let (connection, from) = (connection.to_owned(), host.clone());
+    (host, move |to| connection.replace(&from, to))
+}
+
 /// One prefix on the broker, one table, one folder; shared with nobody.
 pub struct Rig {
     pub folder: TempDir,
