@@ -24,6 +24,7 @@ use crate::worker::{self, Ended, Parts};
 
 pub mod parts;
 pub mod operator;
+pub mod trial;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
@@ -32,6 +33,7 @@ pub use operator::{
     topology_prune,
 };
 pub use parts::check;
+pub use trial::{Afterwards, Trial, destination_test};
 
 pub use crate::broker::PublishError as Unpublished;
 

@@ -94,7 +94,7 @@ impl Rig {
         fs::write(self.path(file), text).unwrap();
     }
 
-    fn command(&self, config: &str) -> Command {
+    pub fn command(&self, config: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leadrelay"));
         command.arg("--config").arg(self.path(config)).env("RUST_BACKTRACE", "0");
         command
