@@ -1,0 +1,173 @@
+//! Who may call the API: tokens for client credentials and for signed assertions, and the sessions behind them. Pure;
+//! time is an argument.
+
+use std::collections::HashMap;
+
+use base64::Engine;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use hmac::{Hmac, KeyInit, Mac};
+use jiff::{SignedDuration, Timestamp};
+use serde::Deserialize;
+use serde_json::{Value, json};
+use sha2::Sha256;
+
+use super::assertion::{ClientKey, Parts};
+use super::lead_id::{USER, checksum};
+use super::options::Settings;
+use super::web_to_lead::Form;
+
+/// Sessions that are kept; the longest idle goes first.
+const SESSIONS: usize = 10_000;
+
+#[derive(Debug, Default)]
+pub struct Sessions {
+    /// By token, when it was last used.
+    used: HashMap<String, Timestamp>,
+    pub issued: u64,
+}
+
+/// An error of the token endpoint.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct OauthError(pub &'static str, pub &'static str);
+
+impl OauthError {
+    pub fn body(self) -> Value {
+        json!({ "error": self.0, "error_description": self.1 })
+    }
+}
+
+#[derive(Deserialize)]
+struct Claims {
+    iss: String,
+    #[serde(alias = "prn")]
+    sub: String,
+    aud: String,
+    exp: f64,
+}
+
+impl Sessions {
+    /// Answers a request for a token.
+    pub fn token(
+        &mut self,
+        settings: &Settings,
+        key: Option<&ClientKey>,
+        form: &Form,
+        (now, url): (Timestamp, &str),
+    ) -> Result<Value, OauthError> {
+        let given = |name: &str| form.get(name).map(String::as_str).unwrap_or_default();
+        match given("grant_type") {
+            "client_credentials" => {
+                check_client(settings, given("client_id"), given("client_secret"))?;
+                Ok(self.signed_answer(settings, now, url))
+            }
+            "urn:ietf:params:oauth:grant-type:jwt-bearer" => {
+                check_assertion(settings, key, given("assertion"), (now, url))?;
+                Ok(self.answer(settings, now, url))
+            }
+            "" => Err(OauthError("invalid_request", "missing required parameter: grant_type")),
+            _ => Err(OauthError("unsupported_grant_type", "grant type not supported")),
+        }
+    }
+
+    fn answer(&mut self, settings: &Settings, now: Timestamp, url: &str) -> Value {
+        self.issued += 1;
+        // Opaque and unlike any other; nobody is kept out by it.
+        let token = format!("{}!AQ{:06}.{}", settings.oid, self.issued, URL_SAFE_NO_PAD.encode(now.to_string()));
+        if self.used.len() >= SESSIONS
+            && let Some(idle) = self.used.iter().min_by_key(|(_, used)| **used).map(|(token, _)| token.clone())
+        {
+            self.used.remove(&idle);
+        }
+        self.used.insert(token.clone(), now);
+        json!({
+            "access_token": token,
+            "scope": "api",
+            "instance_url": url,
+            "id": identity_url(settings, url),
+            "token_type": "Bearer",
+        })
+    }
+
+    /// With what only the client-credentials flow adds: the time, and a signature under the client's secret.
+    fn signed_answer(&mut self, settings: &Settings, now: Timestamp, url: &str) -> Value {
+        let mut answer = self.answer(settings, now, url);
+        let issued_at = now.as_millisecond().to_string();
+        let signed = format!("{}{issued_at}", identity_url(settings, url));
+        if let Ok(mac) = Hmac::<Sha256>::new_from_slice(settings.client_secret.as_bytes()) {
+            answer["signature"] = STANDARD.encode(mac.chain_update(signed).finalize().into_bytes()).into();
+        }
+        answer["issued_at"] = issued_at.into();
+        answer
+    }
+
+    /// Whether the token is that of a session; using it keeps the session alive.
+    pub fn touch(&mut self, settings: &Settings, token: &str, now: Timestamp) -> bool {
+        let idle = SignedDuration::from_secs(i64::try_from(settings.session_seconds).unwrap_or(i64::MAX));
+        match self.used.get_mut(token) {
+            Some(used) if now.duration_since(*used) < idle => {
+                *used = now;
+                true
+            }
+            Some(_) | None => {
+                self.used.remove(token);
+                false
+            }
+        }
+    }
+
+    pub fn live(&self) -> usize {
+        self.used.len()
+    }
+
+    pub fn expire_all(&mut self) {
+        self.used.clear();
+    }
+}
+
+/// Where a client reads as whom it works. Clients take the ids of org and user from this address.
+pub fn identity_url(settings: &Settings, url: &str) -> String {
+    format!("{url}/id/{}/{USER}", organisation(settings))
+}
+
+/// The organisation's id in 18 characters.
+pub fn organisation(settings: &Settings) -> String {
+    format!("{}{}", settings.oid, checksum(&settings.oid))
+}
+
+fn check_client(settings: &Settings, id: &str, secret: &str) -> Result<(), OauthError> {
+    if id != settings.client_id {
+        return Err(OauthError("invalid_client_id", "client identifier invalid"));
+    }
+    if secret != settings.client_secret {
+        return Err(OauthError("invalid_client", "invalid client credentials"));
+    }
+    Ok(())
+}
+
+fn check_assertion(
+    settings: &Settings,
+    key: Option<&ClientKey>,
+    assertion: &str,
+    (now, url): (Timestamp, &str),
+) -> Result<(), OauthError> {
+    let invalid = OauthError("invalid_grant", "invalid assertion");
+    let parts = Parts::split(assertion).ok_or(invalid)?;
+    let claims: Claims = serde_json::from_slice(&parts.claims).map_err(|_| invalid)?;
+    if claims.iss != settings.client_id {
+        return Err(OauthError("invalid_client_id", "client identifier invalid"));
+    }
+    if !key.is_some_and(|key| key.verifies(&parts)) {
+        return Err(invalid);
+    }
+    let audiences = ["https://login.salesforce.com", "https://test.salesforce.com", url];
+    if !audiences.contains(&claims.aud.trim_end_matches('/')) {
+        return Err(OauthError("invalid_grant", "audience is invalid"));
+    }
+    if claims.exp <= now.as_second() as f64 {
+        return Err(OauthError("invalid_grant", "expired authorization code"));
+    }
+    if claims.sub != settings.username {
+        return Err(OauthError("invalid_grant", "user hasn't approved this consumer"));
+    }
+    Ok(())
+}
