@@ -9,6 +9,7 @@ use super::collections;
 use super::describe;
 use super::lead_id::LeadId;
 use super::org::{NotUpserted, Upserted};
+use super::query;
 use super::record::{Row, read};
 use super::refusal::{Refusal, not_found};
 use super::schema::Field;
@@ -28,6 +29,8 @@ pub fn answer(state: &mut State, call: &Call) -> Result<Answer, Refusals> {
     match segments.as_slice() {
         [] if get => Ok(describe::resources(call)),
         ["limits"] if get => Ok(describe::limits(state)),
+        ["query" | "queryAll"] if get => query::run(state, call),
+        ["query" | "queryAll", locator] if get => query::next(state, call, locator),
         ["sobjects"] if get => Ok(describe::global(call)),
         ["sobjects", object, rest @ ..] => {
             require_lead(object).map_err(one)?;
