@@ -27,6 +27,8 @@ mod collections;
 mod describe;
 pub mod soql;
 mod query;
+mod control;
+mod page;
 mod intercept;
 mod routes;
 mod serve;
@@ -38,6 +40,7 @@ pub use state::Counters;
 pub use web_to_lead::{Fate, Post};
 
 use routes::Desk;
+use schema::Schema;
 use serve::Running;
 use state::State;
 
@@ -47,6 +50,8 @@ pub enum StartError {
     Listen(SocketAddr, std::io::Error),
     #[error("failed to make a certificate: {0}")]
     Certificate(String),
+    #[error("the settings cannot be used: {0}")]
+    Settings(String),
     #[error("the client's key is neither an RSA certificate nor an RSA public key in PEM")]
     ClientKey,
 }
@@ -61,6 +66,8 @@ pub struct Sandbox {
 
 impl Sandbox {
     pub async fn start(options: Options) -> Result<Self, StartError> {
+        let schema = Schema::new(&options.external_field, options.external_id, &options.custom_fields);
+        options.settings.check(&schema).map_err(StartError::Settings)?;
         if options.client_key.as_deref().is_some_and(|pem| assertion::ClientKey::from_pem(pem).is_none()) {
             return Err(StartError::ClientKey);
         }
@@ -97,9 +104,7 @@ impl Sandbox {
 
     /// Every lead with all its fields, in the order of their making.
     pub fn leads(&self) -> Vec<Value> {
-        let state = self.desk.state();
-        let org = &state.org;
-        org.leads().map(|lead| org.show(lead, org.schema.fields().iter(), "v68.0")).collect()
+        self.desk.state().shown_leads()
     }
 
     /// Every Web-to-Lead post received, and what became of it.

@@ -5,7 +5,7 @@ use std::net::{Ipv4Addr, SocketAddr};
 use serde::{Deserialize, Serialize};
 
 use super::faults::Fault;
-use super::schema::{CustomField, ExternalId};
+use super::schema::{Access, CustomField, ExternalId, Schema};
 use crate::clock::Clock;
 
 #[derive(Clone, Debug)]
@@ -122,6 +122,22 @@ impl Default for Settings {
                 says_processed: true,
                 captcha: false,
             },
+        }
+    }
+}
+
+impl Settings {
+    /// What is wrong with them.
+    pub fn check(&self, schema: &Schema) -> Result<(), String> {
+        let is_oid =
+            self.oid.len() == 15 && self.oid.starts_with("00D") && self.oid.bytes().all(|b| b.is_ascii_alphanumeric());
+        if !is_oid {
+            return Err("oid is not an organisation's id in 15 characters, such as 00D5g0000000001".into());
+        }
+        let is_writable = |name: &String| schema.field(name).is_some_and(|field| field.access == Access::Writable);
+        match self.required.iter().find(|name| !is_writable(name)) {
+            None => Ok(()),
+            Some(name) => Err(format!("{name}, which is required, is not a field that one can write")),
         }
     }
 }

@@ -13,7 +13,9 @@ use serde_json::json;
 
 use super::answer::Answer;
 use super::call::Call;
+use super::control;
 use super::intercept;
+use super::page;
 use super::refusal::not_found;
 use super::rest;
 use super::sessions::{identity_url, organisation};
@@ -50,7 +52,9 @@ pub fn router(desk: Arc<Desk>) -> Router {
         .route("/services/data", get(|| async { Answer::json(200, rest::versions()) }))
         .route("/services/data/{*rest}", any(api))
         .route("/id/{organisation}/{user}", get(identity))
-        .fallback(|| async { Answer::refusals(&[not_found()]) })
+        .route("/", get(page::page))
+        .merge(control::router())
+        .fallback(control::unknown)
         .layer(from_fn_with_state(Arc::clone(&desk), intercept::intercept))
         .with_state(desk)
 }

@@ -2,6 +2,7 @@
 
 use jiff::{SignedDuration, Timestamp};
 use serde::Serialize;
+use serde_json::Value;
 
 use super::assertion::ClientKey;
 use super::faults::Faults;
@@ -59,6 +60,23 @@ impl State {
     /// The org's time.
     pub fn now(&self) -> Timestamp {
         self.clock.now().saturating_add(self.ahead).unwrap_or(Timestamp::MAX)
+    }
+
+    /// Every lead with all its fields, as the API shows them.
+    pub fn shown_leads(&self) -> Vec<Value> {
+        let org = &self.org;
+        org.leads().map(|lead| org.show(lead, org.schema.fields().iter(), "v68.0")).collect()
+    }
+
+    /// No leads, no posts, no faults, no sessions, nothing used. Settings stay.
+    pub fn reset(&mut self) {
+        let now = self.now();
+        self.org.clear();
+        self.web_to_lead = WebToLead::new(now);
+        self.quota = Quota::new(now);
+        self.sessions.expire_all();
+        self.faults = Faults::new(self.seed, Vec::new());
+        self.counters = Counters::default();
     }
 
     /// Lets the org's time pass.
