@@ -42,7 +42,14 @@ struct Claims {
     #[serde(alias = "prn")]
     sub: String,
     aud: String,
-    exp: f64,
+    /// Seconds since 1970, which some clients write as a text.
+    exp: Value,
+}
+
+impl Claims {
+    fn ends(&self) -> Option<f64> {
+        self.exp.as_f64().or_else(|| self.exp.as_str()?.parse().ok())
+    }
 }
 
 impl Sessions {
@@ -163,7 +170,7 @@ fn check_assertion(
     if !audiences.contains(&claims.aud.trim_end_matches('/')) {
         return Err(OauthError("invalid_grant", "audience is invalid"));
     }
-    if claims.exp <= now.as_second() as f64 {
+    if claims.ends().is_none_or(|end| end <= now.as_second() as f64) {
         return Err(OauthError("invalid_grant", "expired authorization code"));
     }
     if claims.sub != settings.username {
