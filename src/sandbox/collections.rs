@@ -134,7 +134,7 @@ fn write_one(
         Target::Upsert(field) => {
             let key =
                 text(field).ok_or_else(|| one(Refusal::new("MISSING_ARGUMENT", format!("{field} not specified"))))?;
-            if !seen.insert(key.to_lowercase()) {
+            if !seen.insert(state.org.fold(&key)) {
                 let message = format!("Duplicate external id specified: {key}");
                 return Err(vec![Refusal::new("DUPLICATE_VALUE", message).of([field.as_str()])]);
             }

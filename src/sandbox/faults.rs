@@ -191,3 +191,59 @@ fn falls(when: &mut When, dice: &mut SmallRng) -> bool {
         When::Share(share) => dice.random_bool(share.clamp(0.0, 1.0)),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn strikes(fault: Fault, seed: u64, requests: usize) -> Vec<bool> {
+        let mut faults = Faults::new(seed, vec![fault]);
+        (0..requests).map(|_| faults.strike(Kind::Rest) != Hit::default()).collect()
+    }
+
+    #[test]
+    fn a_fault_strikes_the_requests_that_it_is_for_as_often_as_it_says() {
+        assert_eq!(strikes(Fault::status(Kind::Rest, 500), 1, 3), [true; 3]);
+        assert_eq!(strikes(Fault::status(Kind::Any, 500).next(2), 1, 4), [true, true, false, false]);
+        assert_eq!(strikes(Fault::status(Kind::Token, 500), 1, 3), [false; 3]);
+        assert_eq!(strikes(Fault::status(Kind::Rest, 500).share(0.0), 1, 9), [false; 9]);
+        assert_eq!(strikes(Fault::status(Kind::Rest, 500).share(1.0), 1, 9), [true; 9]);
+    }
+
+    #[test]
+    fn a_share_is_the_same_for_the_same_seed_and_another_for_another() {
+        let fault = Fault::new(Kind::Any, What::DropAfter).share(0.3);
+        let struck = strikes(fault.clone(), 7, 1_000);
+        assert_eq!(struck, strikes(fault.clone(), 7, 1_000));
+        assert_ne!(struck, strikes(fault, 8, 1_000));
+        let count = struck.iter().filter(|struck| **struck).count();
+        assert!((250..350).contains(&count), "{count}");
+    }
+
+    #[test]
+    fn delays_add_up_and_the_first_other_fault_is_the_one_that_strikes() {
+        let slow = |ms| Fault::new(Kind::Any, What::Slow(Duration::from_millis(ms)));
+        let set = vec![slow(1), Fault::status(Kind::Any, 500).next(1), slow(2), Fault::status(Kind::Any, 503)];
+        let mut faults = Faults::new(1, set);
+        let status = |hit: Hit| match hit.what {
+            Some(What::Status { status, .. }) => (hit.slow.as_millis(), status),
+            other => panic!("{other:?}"),
+        };
+        assert_eq!(status(faults.strike(Kind::Rest)), (3, 500));
+        assert_eq!(status(faults.strike(Kind::Rest)), (3, 503));
+        assert_eq!(faults.all().len(), 3, "a spent one is gone");
+        assert_eq!(faults.hits, 2);
+    }
+
+    #[test]
+    fn records_are_locked_by_their_keys_or_by_chance() {
+        let mut faults = Faults::new(1, vec![Fault::lock(&["abc"]).next(2)]);
+        assert_eq!(
+            ["abc", "def", "abc", "abc"].map(|key| faults.lock(Kind::Collections, key)),
+            [true, false, true, false]
+        );
+        let mut faults = Faults::new(1, vec![Fault::lock(&[])]);
+        assert!(faults.lock(Kind::Collections, "anything"));
+        assert_eq!(faults.strike(Kind::Collections), Hit::default(), "the call itself goes on");
+    }
+}

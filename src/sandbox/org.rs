@@ -145,8 +145,12 @@ impl Org {
 
     /// The leads with this external id.
     pub fn with_external(&self, value: &str) -> Vec<LeadId> {
-        let folded = self.schema.external().map(|field| fold_external(field, value)).unwrap_or_default();
-        self.by_external.get(&folded).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+        self.by_external.get(&self.fold(value)).map(|ids| ids.iter().copied().collect()).unwrap_or_default()
+    }
+
+    /// The external id as it is told from others.
+    pub fn fold(&self, value: &str) -> String {
+        self.schema.external().map(|field| fold_external(field, value)).unwrap_or_default()
     }
 
     /// As a salesperson would: an account, a contact, and a lead that can no longer be changed.
@@ -268,4 +272,125 @@ fn full_name(lead: &Lead) -> String {
     let parts = ["Salutation", "FirstName", "LastName"].into_iter();
     let parts: Vec<&str> = parts.filter_map(|name| lead.row.get(name)?.as_str()).collect();
     parts.join(" ")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::schema::CustomField;
+    use super::*;
+
+    const KEY: &str = "Leadrelay_Key__c";
+
+    fn org(unique: bool, case_sensitive: bool) -> Org {
+        let external = CustomField { name: KEY.into(), length: 64 };
+        Org::new(Schema::new(&external, ExternalId { unique, case_sensitive }, &[]), Settings::default())
+    }
+
+    fn writer() -> Writer {
+        Writer { now: "2026-11-22T03:04:05Z".parse().unwrap(), origin: Origin::Api, allow_save: false }
+    }
+
+    fn row(values: Value) -> Row {
+        let mut row: Row = serde_json::from_value(json!({ "LastName": "Liang", "Company": "Contoso" })).unwrap();
+        row.extend(serde_json::from_value::<Row>(values).unwrap());
+        row
+    }
+
+    fn codes<T: std::fmt::Debug>(result: Result<T, Vec<Refusal>>) -> Vec<&'static str> {
+        result.map_or_else(|refusals| refusals.iter().map(|refusal| refusal.code).collect(), |_| Vec::new())
+    }
+
+    fn upsert(org: &mut Org, key: &str, values: Value) -> Result<Upserted, NotUpserted> {
+        org.upsert(key, row(values), writer())
+    }
+
+    #[test]
+    fn a_unique_external_id_has_one_lead_in_whatever_case_it_is_written() {
+        let mut org = org(true, false);
+        let first = upsert(&mut org, "abc", json!({})).unwrap();
+        assert!(first.created);
+        assert_eq!(upsert(&mut org, " ABC ", json!({ "Title": "CTO" })), Ok(Upserted { id: first.id, created: false }));
+        assert_eq!(codes(org.create(row(json!({ KEY: "Abc" })), writer())), ["DUPLICATE_VALUE"]);
+        let other = upsert(&mut org, "def", json!({})).unwrap();
+        assert_eq!(codes(org.update(other.id, row(json!({ KEY: "abc" })), writer())), ["DUPLICATE_VALUE"]);
+        assert_eq!(codes(org.update(first.id, row(json!({ KEY: "abc" })), writer())), [""; 0]);
+    }
+
+    #[test]
+    fn a_case_sensitive_or_not_unique_external_id_tells_cases_apart() {
+        for mut org in [org(true, true), org(false, false)] {
+            let created = ["abc", "ABC"].map(|key| upsert(&mut org, key, json!({})).unwrap().created);
+            assert_eq!(created, [true, true]);
+        }
+    }
+
+    #[test]
+    fn several_leads_with_one_key_are_left_as_they_are() {
+        let mut org = org(false, false);
+        let ids = [0, 1].map(|_| org.create(row(json!({ KEY: "abc" })), writer()).unwrap());
+        let before: Vec<Lead> = org.leads().cloned().collect();
+        assert_eq!(upsert(&mut org, "abc", json!({ "Title": "CTO" })), Err(NotUpserted::Several(ids.to_vec())));
+        assert_eq!(org.leads().cloned().collect::<Vec<_>>(), before);
+    }
+
+    #[test]
+    fn a_deleted_or_changed_lead_gives_its_key_back() {
+        let mut org = org(true, false);
+        let id = upsert(&mut org, "abc", json!({})).unwrap().id;
+        org.update(id, row(json!({ KEY: "def" })), writer()).unwrap();
+        assert!(org.with_external("abc").is_empty());
+        org.delete(id).unwrap();
+        assert!(upsert(&mut org, "def", json!({})).unwrap().created);
+        assert_eq!(codes(org.delete(id)), ["NOT_FOUND"]);
+    }
+
+    #[test]
+    fn a_duplicate_rule_looks_at_the_email_of_others() {
+        let check = |rule: DuplicateRule, allow_save: bool, expected: &[&str]| {
+            let mut org = org(true, false);
+            org.settings.duplicate_rule = rule;
+            let id = upsert(&mut org, "a", json!({ "Email": "a@b.example" })).unwrap().id;
+            let writer = Writer { allow_save, ..writer() };
+            let other = row(json!({ "Email": "A@B.example" }));
+            assert_eq!(codes(org.create(other.clone(), writer)), expected, "{rule:?} {allow_save}");
+            assert_eq!(codes(org.update(id, row(json!({ "Email": "a@b.example" })), writer)), [""; 0], "its own");
+        };
+        check(DuplicateRule::Off, false, &[]);
+        check(DuplicateRule::Alert, false, &["DUPLICATES_DETECTED"]);
+        check(DuplicateRule::Alert, true, &[]);
+        check(DuplicateRule::Block, false, &["DUPLICATES_DETECTED"]);
+        check(DuplicateRule::Block, true, &["DUPLICATES_DETECTED"]);
+    }
+
+    #[test]
+    fn a_converted_lead_can_no_longer_be_changed() {
+        let mut org = org(true, false);
+        let id = upsert(&mut org, "abc", json!({})).unwrap().id;
+        assert!(org.convert(id));
+        assert_eq!(codes(org.update(id, row(json!({})), writer())), ["CANNOT_UPDATE_CONVERTED_LEAD"]);
+        assert!(!org.convert(LeadId(99)));
+    }
+
+    #[test]
+    fn an_org_has_room_for_so_many_leads() {
+        let mut org = org(true, false);
+        org.settings.storage = 1;
+        upsert(&mut org, "abc", json!({})).unwrap();
+        assert_eq!(codes(org.create(row(json!({})), writer())), ["STORAGE_LIMIT_EXCEEDED"]);
+        assert!(upsert(&mut org, "abc", json!({ "Title": "CTO" })).is_ok(), "an update needs no room");
+    }
+
+    #[test]
+    fn null_clears_a_field_and_what_is_left_out_stays() {
+        let mut org = org(true, false);
+        let id = upsert(&mut org, "abc", json!({ "Title": "CTO", "Phone": "1", "DoNotCall": true })).unwrap().id;
+        org.update(id, row(json!({ "Title": null })), writer()).unwrap();
+        let lead = org.lead(id).unwrap();
+        let value = |name: &str| org.value(lead, org.schema.field(name).unwrap());
+        assert_eq!(
+            ["Title", "Phone", "DoNotCall", "HasOptedOutOfFax"].map(value),
+            [Value::Null, "1".into(), true.into(), false.into()]
+        );
+        assert_eq!(value("CreatedDate"), "2026-11-22T03:04:05.000+0000");
+    }
 }

@@ -178,3 +178,102 @@ fn check_assertion(
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const URL: &str = "http://127.0.0.1:8089";
+
+    fn now() -> Timestamp {
+        "2026-11-22T03:04:05Z".parse().unwrap()
+    }
+
+    fn form(values: &[(&str, &str)]) -> Form {
+        values.iter().map(|(name, value)| ((*name).to_owned(), (*value).to_owned())).collect()
+    }
+
+    fn ask(key: Option<&ClientKey>, values: &[(&str, &str)]) -> Result<Value, OauthError> {
+        Sessions::default().token(&Settings::default(), key, &form(values), (now(), URL))
+    }
+
+    #[test]
+    fn a_client_that_names_itself_gets_a_token_and_another_does_not() {
+        let check = |change: (&str, &str), expected: Option<&str>| {
+            let mut form = form(&[
+                ("grant_type", "client_credentials"),
+                ("client_id", "sandbox-client"),
+                ("client_secret", "sandbox-secret"),
+            ]);
+            form.insert(change.0.into(), change.1.into());
+            let answer = Sessions::default().token(&Settings::default(), None, &form, (now(), URL));
+            assert_eq!(answer.err().map(|error| error.0), expected, "{change:?}");
+        };
+        check(("scope", ""), None);
+        check(("client_id", "x"), Some("invalid_client_id"));
+        check(("client_secret", "x"), Some("invalid_client"));
+        check(("grant_type", "password"), Some("unsupported_grant_type"));
+        check(("grant_type", ""), Some("invalid_request"));
+    }
+
+    #[test]
+    fn the_answer_has_what_clients_read() {
+        let answer = ask(
+            None,
+            &[
+                ("grant_type", "client_credentials"),
+                ("client_id", "sandbox-client"),
+                ("client_secret", "sandbox-secret"),
+            ],
+        );
+        let answer = answer.unwrap();
+        assert_eq!(answer["instance_url"], URL);
+        assert_eq!(answer["id"], format!("{URL}/id/00D5g0000000001EAA/{USER}"));
+        assert_eq!((&answer["token_type"], &answer["issued_at"]), (&json!("Bearer"), &json!("1795316645000")));
+        assert!(answer["access_token"].as_str().unwrap().starts_with("00D5g0000000001!AQ"));
+        let signed = format!("{URL}/id/00D5g0000000001EAA/{USER}1795316645000");
+        let mac = Hmac::<Sha256>::new_from_slice(b"sandbox-secret").unwrap().chain_update(signed);
+        mac.verify_slice(&STANDARD.decode(answer["signature"].as_str().unwrap()).unwrap()).unwrap();
+    }
+
+    #[test]
+    fn a_signed_assertion_is_believed_for_its_signature_its_words_and_its_time() {
+        let certificate = ClientKey::from_pem(include_str!("../../tests/sandbox/keys/client.crt")).unwrap();
+        let key = ClientKey::from_pem(include_str!("../../tests/sandbox/keys/client.pub")).unwrap();
+        assert!(matches!((&certificate, &key), (ClientKey::Certificate(_), ClientKey::Key(_))));
+        let check = |assertion: &str, expected: Option<&str>| {
+            for key in [&certificate, &key] {
+                let grant = "urn:ietf:params:oauth:grant-type:jwt-bearer";
+                let answer = ask(Some(key), &[("grant_type", grant), ("assertion", assertion.trim())]);
+                assert_eq!(answer.err().map(|error| error.1), expected, "{assertion}");
+            }
+        };
+        // Signed by openssl's RSA, in PyJWT; the good one ends in 2100.
+        check(include_str!("../../tests/sandbox/keys/good.jwt"), None);
+        check(include_str!("../../tests/sandbox/keys/text_exp.jwt"), None);
+        check(include_str!("../../tests/sandbox/keys/forged.jwt"), Some("invalid assertion"));
+        check(include_str!("../../tests/sandbox/keys/hmac.jwt"), Some("invalid assertion"));
+        check(include_str!("../../tests/sandbox/keys/rs512.jwt"), Some("invalid assertion"));
+        check("nonsense", Some("invalid assertion"));
+        check(include_str!("../../tests/sandbox/keys/expired.jwt"), Some("expired authorization code"));
+        check(include_str!("../../tests/sandbox/keys/other_user.jwt"), Some("user hasn't approved this consumer"));
+        check(include_str!("../../tests/sandbox/keys/other_audience.jwt"), Some("audience is invalid"));
+        check(include_str!("../../tests/sandbox/keys/other_client.jwt"), Some("client identifier invalid"));
+        let grant = ("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
+        let good = include_str!("../../tests/sandbox/keys/good.jwt").trim();
+        assert!(ask(None, &[grant, ("assertion", good)]).is_err(), "without a key nobody is believed");
+    }
+
+    #[test]
+    fn a_session_ends_when_it_has_been_idle_for_long() {
+        let mut sessions = Sessions::default();
+        let settings = Settings { session_seconds: 100, ..Settings::default() };
+        let answer = sessions.answer(&settings, now(), URL);
+        let token = answer["access_token"].as_str().unwrap();
+        let at = |seconds| now() + SignedDuration::from_secs(seconds);
+        for (seconds, lives) in [(99, true), (198, true), (298, false), (298, false)] {
+            assert_eq!(sessions.touch(&settings, token, at(seconds)), lives, "{seconds}");
+        }
+        assert!(!sessions.touch(&settings, "nonsense", now()));
+    }
+}

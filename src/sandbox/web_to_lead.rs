@@ -118,7 +118,9 @@ impl WebToLead {
                     post.fate = fate;
                 }
             }
+            // Nothing happens in the days between: today begins now.
             if self.pending.is_empty() && now >= self.day_ends {
+                self.today = 0;
                 self.day_ends = now + SignedDuration::from_hours(24);
             }
         }
@@ -217,4 +219,141 @@ fn create(org: &mut Org, row: Row, now: Timestamp) -> Fate {
 /// In 15 characters or 18.
 fn is_org(form: &Form, oid: &str) -> bool {
     form.get("oid").is_some_and(|given| given.get(..15).unwrap_or(given) == oid && matches!(given.len(), 15 | 18))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::options::{DuplicateRule, Settings};
+    use super::super::schema::{CustomField, ExternalId, Schema};
+    use super::*;
+
+    struct Rehearsal {
+        org: Org,
+        web_to_lead: WebToLead,
+        now: Timestamp,
+    }
+
+    fn rehearsal(change: impl FnOnce(&mut Settings)) -> Rehearsal {
+        let external = CustomField { name: "Leadrelay_Key__c".into(), length: 64 };
+        let schema = Schema::new(&external, ExternalId { unique: true, case_sensitive: false }, &[]);
+        let mut settings = Settings::default();
+        change(&mut settings);
+        let now = "2026-11-22T03:04:05Z".parse().unwrap();
+        Rehearsal { org: Org::new(schema, settings), web_to_lead: WebToLead::new(now), now }
+    }
+
+    impl Rehearsal {
+        /// With these changes to a good form; an empty value leaves the input out.
+        fn post(&mut self, changes: &[(&str, &str)]) -> (Processed, Fate) {
+            let mut form: Form = [("oid", "00D5g0000000001"), ("last_name", "Liang"), ("company", "Contoso")]
+                .map(|(name, value)| (name.to_owned(), value.to_owned()))
+                .into();
+            for (name, value) in changes {
+                form.insert((*name).to_owned(), (*value).to_owned());
+            }
+            form.retain(|_, value| !value.is_empty());
+            let processed = self.web_to_lead.post(&mut self.org, form, self.now);
+            (processed, self.web_to_lead.posts().last().unwrap().fate.clone())
+        }
+
+        fn fates(&self) -> Vec<&Fate> {
+            self.web_to_lead.posts().map(|post| &post.fate).collect()
+        }
+    }
+
+    #[test]
+    fn a_post_is_answered_and_becomes_what_salesforce_makes_of_it() {
+        type Change = fn(&mut Settings);
+        let check = |change: Change, form: &[(&str, &str)], processed: Processed, fate: &str| {
+            let (answered, became) = rehearsal(change).post(form);
+            assert_eq!(answered, processed, "{form:?}");
+            assert!(format!("{became:?}").starts_with(fate), "{form:?}: {became:?}");
+        };
+        let none: Change = |_| {};
+        let (long, too_long) = ("x".repeat(40), "x".repeat(41));
+        check(none, &[], Processed::True, "Created");
+        check(none, &[("oid", "00D5g0000000001EAA")], Processed::True, "Created");
+        check(none, &[("first_name", &long)], Processed::True, "Created");
+        check(none, &[("email", "nobody")], Processed::True, "Created");
+        check(none, &[("nonsense", "x"), ("employees", "many")], Processed::True, "Created");
+        check(none, &[("oid", "")], Processed::Exception, "Rejected(\"Lead Capture Page");
+        check(none, &[("oid", "00D5g0000000002")], Processed::Exception, "Rejected(\"Lead Capture Page");
+        check(none, &[("last_name", "")], Processed::Exception, "Rejected(\"LastName");
+        check(none, &[("company", " ")], Processed::Exception, "Rejected(\"Company");
+        check(|s| s.required = vec!["Phone".into()], &[], Processed::Exception, "Rejected(\"Phone");
+        check(|s| s.required = vec!["Phone".into()], &[("phone", "1")], Processed::True, "Created");
+        check(none, &[("first_name", &too_long)], Processed::True, "Dropped(\"STRING_TOO_LONG");
+        check(
+            |s| s.web_to_lead.too_long = TooLong::Reject,
+            &[("first_name", &too_long)],
+            Processed::Exception,
+            "Rejected",
+        );
+        check(|s| s.web_to_lead.too_long = TooLong::Cut, &[("first_name", &too_long)], Processed::True, "Created");
+        check(|s| s.web_to_lead.says_processed = false, &[], Processed::Absent, "Created");
+        check(|s| s.web_to_lead.says_processed = false, &[("oid", "")], Processed::Exception, "Rejected");
+        check(|s| s.web_to_lead.captcha = true, &[], Processed::True, "Dropped(\"reCAPTCHA");
+        check(|s| s.web_to_lead.enabled = false, &[], Processed::Exception, "Rejected(\"Lead Capture Page");
+        check(|s| s.storage = 0, &[], Processed::True, "Dropped(\"STORAGE_LIMIT_EXCEEDED");
+    }
+
+    #[test]
+    fn inputs_become_fields() {
+        let mut rehearsal = rehearsal(|_| {});
+        rehearsal.post(&[
+            ("first_name", "大山"),
+            ("country_code", "CN"),
+            ("zip", "100000"),
+            ("mobile", "1"),
+            ("doNotCall", "1"),
+            ("lead_source", "AzureMarketplace-INS|contoso.loadbalancer"),
+            ("00N5g0000000001", "abc"),
+        ]);
+        let lead = rehearsal.org.leads().next().unwrap();
+        let value = |name: &str| lead.row.get(name).cloned().unwrap_or_default();
+        assert_eq!(
+            ["FirstName", "Country", "PostalCode", "MobilePhone", "LeadSource", "Leadrelay_Key__c"].map(value),
+            ["大山", "CN", "100000", "1", "AzureMarketplace-INS|contoso.loadbalancer", "abc"]
+        );
+        assert_eq!(value("DoNotCall"), Value::Bool(true));
+    }
+
+    #[test]
+    fn a_duplicate_rule_drops_the_lead_even_where_it_only_alerts() {
+        for rule in [DuplicateRule::Alert, DuplicateRule::Block] {
+            let mut rehearsal = rehearsal(|settings| settings.duplicate_rule = rule);
+            rehearsal.post(&[("email", "a@b.example")]);
+            let (processed, fate) = rehearsal.post(&[("email", "a@b.example")]);
+            assert_eq!((processed, fate), (Processed::True, Fate::Dropped("DUPLICATES_DETECTED".into())));
+        }
+    }
+
+    #[test]
+    fn what_exceeds_the_day_is_pending_then_rejected_and_comes_first_the_next_day() {
+        let mut rehearsal = rehearsal(|settings| {
+            settings.web_to_lead.daily = 2;
+            settings.web_to_lead.pending = 3;
+        });
+        let processed: Vec<Processed> = (0..6).map(|_| rehearsal.post(&[]).0).collect();
+        assert_eq!(processed[..5], [Processed::True; 5]);
+        assert_eq!(processed[5], Processed::Exception);
+        assert_eq!((rehearsal.org.leads().len(), rehearsal.web_to_lead.pending()), (2, 3));
+
+        rehearsal.now += SignedDuration::from_hours(24);
+        let (_, fate) = rehearsal.post(&[]);
+        assert_eq!(fate, Fate::Pending, "two of yesterday's have used the day up");
+        assert_eq!((rehearsal.org.leads().len(), rehearsal.web_to_lead.pending()), (4, 2));
+        assert!(matches!(rehearsal.fates()[2], Fate::Created(_)), "what was pending is told to be a lead now");
+
+        rehearsal.now += SignedDuration::from_hours(72);
+        rehearsal.post(&[]);
+        assert_eq!((rehearsal.org.leads().len(), rehearsal.web_to_lead.pending()), (7, 0));
+        assert_eq!(rehearsal.web_to_lead.received, 8);
+    }
+
+    #[test]
+    fn a_cut_leaves_no_half_character() {
+        assert_eq!(cut("ab😀", 3), "ab");
+        assert_eq!(cut("ab😀", 4), "ab😀");
+    }
 }

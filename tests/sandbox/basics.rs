@@ -51,3 +51,30 @@ async fn a_connection_dropped_after_the_write_leaves_the_lead_and_no_answer() {
     assert_eq!(client.sandbox.leads().len(), 1);
     assert!(client.web_to_lead(&[]).await.is_ok());
 }
+
+#[tokio::test]
+async fn a_form_in_another_encoding_is_read_in_it_and_what_is_no_form_is_not_read() {
+    let client = Client::default().await;
+    let post = async |query: &str, kind: &str, body: &'static [u8]| {
+        let url = format!("{}/servlet/servlet.WebToLead{query}", client.sandbox.url());
+        let request = client.http.post(url).header("content-type", kind).body(body);
+        let answer = request.send().await.unwrap();
+        (answer.status().as_u16(), answer.headers()["is-processed"].to_str().unwrap().len())
+    };
+    let form = "application/x-www-form-urlencoded";
+    let body = b"oid=00D5g0000000001&last_name=Jos%E9&company=A+B";
+    assert_eq!(post("?encoding=ISO-8859-1&orgId=00D5g0000000001", form, body).await, (200, 4));
+    let utf8 = "oid=00D5g0000000001&last_name=Jos%C3%A9&company=A+B".as_bytes();
+    assert_eq!(post("?encoding=UTF-8", &format!("{form}; charset=UTF-8"), utf8).await, (200, 4));
+    assert_ne!(post("?encoding=UTF-8", "application/json", utf8).await, (200, 4), "rejected: it has no oid");
+    let leads = client.sandbox.leads();
+    assert_eq!(leads.len(), 2);
+    assert!(leads.iter().all(|lead| lead["LastName"] == "José" && lead["Company"] == "A B"), "{leads:?}");
+}
+
+#[tokio::test]
+async fn a_form_with_an_address_to_return_to_is_sent_there() {
+    let client = Client::default().await;
+    let answer = client.web_to_lead(&[("retURL", "https://example.com/?a=1&b=\"2\"")]).await.unwrap();
+    assert!(answer.text.contains("URL=https://example.com/?a=1&amp;b=&quot;2&quot;"), "{}", answer.text);
+}

@@ -4,3 +4,6 @@
 
 mod client;
 mod basics;
+mod rest;
+mod faults;
+mod control;
