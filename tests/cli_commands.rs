@@ -180,3 +180,25 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
 }
+
+#[test]
+fn the_sandboxs_document_names_options_and_faults_that_there_are() {
+    let text = include_str!("../docs/sandbox.md");
+    let help = Program::new().run(&["sandbox", "salesforce", "--help"]).out;
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let is_option = |word: &&str| word.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let options: Vec<&str> = words.filter(is_option).collect();
+    assert!(options.len() > 10, "{options:?}");
+    for option in options {
+        let option = option.strip_suffix('s').filter(|shorter| *shorter == "--field").unwrap_or(option);
+        assert!(
+            option == "--help" || help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")),
+            "{option}"
+        );
+    }
+    let faults: Vec<&str> = text.split("--fault ").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
+    assert!(faults.len() > 1);
+    for fault in faults {
+        fault.parse::<leadrelay::sandbox::Fault>().unwrap_or_else(|error| panic!("{fault}: {error}"));
+    }
+}

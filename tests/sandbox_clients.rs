@@ -7,9 +7,19 @@ use std::process::{Child, Command, Stdio};
 use serde_json::Value;
 use tempfile::TempDir;
 
-/// The sandbox, until it is dropped.
+/// A process, until it is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only if it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
 struct Sandbox {
-    process: Child,
+    _process: Process,
     url: String,
     certificate: Option<String>,
     _folder: TempDir,
@@ -18,26 +28,19 @@ struct Sandbox {
 impl Sandbox {
     fn start(arguments: &[&str]) -> Self {
         let folder = TempDir::new().unwrap();
-        let mut process = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
+        let process = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
             .args(["sandbox", "salesforce", "--listen", "127.0.0.1:0", "--json"])
             .args(arguments)
             .current_dir(folder.path())
             .stdout(Stdio::piped())
             .spawn()
             .unwrap();
+        let mut process = Process(process);
         let mut line = String::new();
-        BufReader::new(process.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
         let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
         let text = |name: &str| ready[name].as_str().map(str::to_owned);
-        Self { process, url: text("url").unwrap(), certificate: text("certificate"), _folder: folder }
-    }
-}
-
-impl Drop for Sandbox {
-    fn drop(&mut self) {
-        // Fails only if it has ended.
-        let _ = self.process.kill();
-        let _ = self.process.wait();
+        Self { _process: process, url: text("url").unwrap(), certificate: text("certificate"), _folder: folder }
     }
 }
 
@@ -57,6 +60,36 @@ fn passes(command: &mut Command) {
     let (out, err) = (text(&output.stdout), text(&output.stderr));
     assert!(output.status.success(), "{command:?}\n{out}{err}");
     assert!(out.contains(" steps\n"), "it says how many steps it did: {out:?}");
+}
+
+#[test]
+fn the_program_says_what_it_serves_and_ends_when_it_is_asked_to() {
+    let process = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
+        .args(["sandbox", "salesforce", "--listen", "127.0.0.1:0", "--seed", "7", "--fault", "token:status=503:next=3"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut process = Process(process);
+    let mut said = String::new();
+    let mut out = BufReader::new(process.0.stdout.take().unwrap());
+    while !said.contains("Ctrl-C") && out.read_line(&mut said).unwrap() > 0 {}
+    let url = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches('/');
+    for line in [
+        &format!("endpoint = \"{url}/servlet/servlet.WebToLead\"\noid = \"00D5g0000000001\"\n"),
+        &format!("endpoint = \"{url}\"\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n"),
+        "seed 7\n",
+        "fault token:status=503:next=3\n",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let taken = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
+        .args(["sandbox", "salesforce", "--listen", url.trim_start_matches("http://")])
+        .output()
+        .unwrap();
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("failed to listen on 127.0.0.1:"), "{taken:?}");
+    let asked = Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
+    assert!(asked.success() && process.0.wait().unwrap().success());
 }
 
 #[test]
