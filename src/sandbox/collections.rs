@@ -23,6 +23,10 @@ type Refusals = Vec<Refusal>;
 
 /// Which call below `/composite/sobjects`.
 pub fn answer(state: &mut State, call: &Call, rest: &[&str]) -> Result<Answer, Refusals> {
+    // Collections came with version 42, their upsert with 46.
+    if call.version < 42 || (call.version < 46 && rest.len() == 2) {
+        return Err(vec![not_found()]);
+    }
     if let [object, ..] = rest {
         require_lead(object).map_err(one)?;
     }

@@ -254,6 +254,7 @@ mod tests {
         check(include_str!("../../tests/sandbox/keys/forged.jwt"), Some("invalid assertion"));
         check(include_str!("../../tests/sandbox/keys/hmac.jwt"), Some("invalid assertion"));
         check(include_str!("../../tests/sandbox/keys/rs512.jwt"), Some("invalid assertion"));
+        check(include_str!("../../tests/sandbox/keys/mislabelled.jwt"), Some("invalid assertion"));
         check("nonsense", Some("invalid assertion"));
         check(include_str!("../../tests/sandbox/keys/expired.jwt"), Some("expired authorization code"));
         check(include_str!("../../tests/sandbox/keys/other_user.jwt"), Some("user hasn't approved this consumer"));

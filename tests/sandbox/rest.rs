@@ -255,19 +255,22 @@ async fn a_quota_that_is_used_up_refuses_until_tomorrow() {
 #[tokio::test]
 async fn an_alerting_duplicate_rule_lets_pass_who_insists_and_a_blocking_one_does_not() {
     let client = Client::default().await;
-    let insist = async |header: &str, key: &str| {
+    let insist_in = async |version: &str, header: &str, key: &str| {
         let mut lead = record(key);
         lead["Email"] = "a@b.example".into();
-        let url = format!("{}/services/data/v68.0/composite/sobjects/Lead/Leadrelay_Key__c", client.sandbox.url());
+        let path = format!("{version}/composite/sobjects/Lead/Leadrelay_Key__c");
+        let url = format!("{}/services/data/{path}", client.sandbox.url());
         let request = client.http.patch(url).bearer_auth(&client.token).header("content-type", "application/json");
         let request = request.header("sforce-duplicate-rule-header", header);
         let answer = read(request.body(json!({ "records": [lead] }).to_string()).send().await.unwrap()).await.unwrap();
         answer.json()[0]["errors"][0]["statusCode"].as_str().unwrap_or("written").to_owned()
     };
+    let insist = async |header: &str, key: &str| insist_in("v68.0", header, key).await;
     assert_eq!(insist("", "first").await, "written");
     client.sandbox.set(|settings| settings.duplicate_rule = DuplicateRule::Alert);
     assert_eq!(insist("", "second").await, "DUPLICATES_DETECTED");
     assert_eq!(insist("includeRecordDetails=true", "second").await, "DUPLICATES_DETECTED");
+    assert_eq!(insist_in("v51.0", "allowSave=true", "second").await, "DUPLICATES_DETECTED", "older than the header");
     assert_eq!(insist("includeRecordDetails=true; allowSave=true", "second").await, "written");
     client.sandbox.set(|settings| settings.duplicate_rule = DuplicateRule::Block);
     assert_eq!(insist("allowSave=true", "third").await, "DUPLICATES_DETECTED");
@@ -311,4 +314,18 @@ async fn a_query_finds_what_it_asks_for_in_the_order_that_it_asks_for() {
     ] {
         assert_eq!(ask(query).await.error(), (400, code.to_owned()), "{query}");
     }
+}
+
+#[tokio::test]
+async fn versions_older_than_a_resource_do_not_have_it() {
+    let client = Client::default().await;
+    let status = async |version: &str, path: &str, method: &str| {
+        let url = format!("{}/services/data/{version}/composite/sobjects{path}", client.sandbox.url());
+        let request = client.http.request(method.parse().unwrap(), url).bearer_auth(&client.token);
+        let request = request.header("content-type", "application/json").body(json!({ "records": [] }).to_string());
+        request.send().await.unwrap().status().as_u16()
+    };
+    let upsert = "/Lead/Leadrelay_Key__c";
+    assert_eq!((status("v45.0", upsert, "PATCH").await, status("v46.0", upsert, "PATCH").await), (404, 200));
+    assert_eq!((status("v41.0", "", "POST").await, status("v42.0", "", "POST").await), (404, 200));
 }
