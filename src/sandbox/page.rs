@@ -59,8 +59,8 @@ body { font: 15px/1.45 system-ui, sans-serif; margin: 0 }
 main { max-width: 72rem; margin: 0 auto; padding: 1.5rem }
 h1 { font-size: 1.4rem; margin: 0 } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem }
 table { border-collapse: collapse; width: 100% }
-th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; vertical-align: top; overflow-wrap: break-word; max-width: 22rem }
-th { font-weight: 600; white-space: nowrap } .aside { opacity: .7 } .bad { color: #c33 } .good { color: #287d3c }
+th, td { text-align: left; padding: .3rem .8rem .3rem 0; border-bottom: 1px solid #8884; white-space: nowrap; max-width: 24rem; overflow: hidden; text-overflow: ellipsis }
+th { font-weight: 600 } .aside { opacity: .7 } .bad { color: #c33 } .good { color: #287d3c }
 .scroll { overflow-x: auto }
 pre { background: #8882; padding: .8rem; border-radius: .4rem; overflow-x: auto; font-size: 13px }
 </style>
