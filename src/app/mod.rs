@@ -25,6 +25,7 @@ use crate::worker::{self, Ended, Parts};
 pub mod parts;
 pub mod operator;
 pub mod trial;
+pub mod sandbox;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
