@@ -15,6 +15,7 @@ use crate::domain::route::Routes;
 pub mod problem;
 pub mod secret;
 pub mod destination;
+pub mod fields;
 mod raw;
 mod meaning;
 mod spelling;
