@@ -29,7 +29,7 @@ pub fn of(mut section: Section<'_>) -> Vec<Placed<Mapping>> {
 }
 
 /// API names, and the ids by which Web-to-Lead forms call custom fields.
-fn is_field_name(name: &str) -> bool {
+pub fn is_field_name(name: &str) -> bool {
     (1..=80).contains(&name.len()) && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
 }
 
