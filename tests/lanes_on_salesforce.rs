@@ -62,7 +62,7 @@ async fn a_field_that_is_suddenly_required_costs_none_of_a_thousand_leads_anythi
     until("all are settled", || life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"delivered\"}") == 1_000.0).await;
     assert_eq!(keys_once(&org), 1_000);
     assert_eq!(world.broker.messages(&Queue::Dead).len(), 0);
-    drop(life.stop().await);
+    let _ = life.stop().await;
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -90,5 +90,5 @@ async fn an_org_in_all_sorts_of_trouble_ends_with_every_lead_once() {
     until("all are settled", || life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"delivered\"}") == 1_000.0).await;
     assert_eq!(keys_once(&org), 1_000);
     assert_eq!(world.broker.messages(&Queue::Dead).len(), 0);
-    drop(life.stop().await);
+    let _ = life.stop().await;
 }
