@@ -59,7 +59,10 @@ async fn a_field_that_is_suddenly_required_costs_none_of_a_thousand_leads_anythi
     assert_eq!((org.count(), world.broker.messages(&Queue::Dead).len()), (0, 0));
     org.sandbox.set(|settings| settings.required.clear());
     until("all are delivered", || org.count() == 1_000).await;
-    until("all are settled", || life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"delivered\"}") == 1_000.0).await;
+    until("all are settled", || {
+        life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"delivered\"}") == 1_000.0
+    })
+    .await;
     assert_eq!(keys_once(&org), 1_000);
     assert_eq!(world.broker.messages(&Queue::Dead).len(), 0);
     let _ = life.stop().await;
@@ -87,7 +90,10 @@ async fn an_org_in_all_sorts_of_trouble_ends_with_every_lead_once() {
     org.sandbox.expire_tokens();
     org.sandbox.clear_faults();
     until("all are delivered", || org.count() == 1_000).await;
-    until("all are settled", || life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"delivered\"}") == 1_000.0).await;
+    until("all are settled", || {
+        life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"delivered\"}") == 1_000.0
+    })
+    .await;
     assert_eq!(keys_once(&org), 1_000);
     assert_eq!(world.broker.messages(&Queue::Dead).len(), 0);
     let _ = life.stop().await;

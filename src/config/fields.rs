@@ -84,10 +84,14 @@ mod tests {
 
     #[test]
     fn what_is_wrong_is_told_with_its_line_and_what_is_known() {
-        let (mappings, told) = read("A__c = \"journy\"\nb = \"stage\"\nB = \"stage\"\n\"C c\" = { valu = \"canary\" }\nD = 1");
+        let (mappings, told) =
+            read("A__c = \"journy\"\nb = \"stage\"\nB = \"stage\"\n\"C c\" = { valu = \"canary\" }\nD = 1");
         assert_eq!(mappings.len(), 2);
         assert_eq!(told.len(), 6, "{told:#?}");
-        assert!(told[0].contains("x.toml:1") && told[0].contains("did you mean journey? known: lead_key, "), "{told:#?}");
+        assert!(
+            told[0].contains("x.toml:1") && told[0].contains("did you mean journey? known: lead_key, "),
+            "{told:#?}"
+        );
         assert!(told.iter().all(|told| !told.contains("canary")), "{told:#?}");
     }
 }

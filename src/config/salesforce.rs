@@ -142,10 +142,9 @@ fn credential(mut auth: Section<'_>, allow_plaintext: bool) -> Option<Salesforce
                 auth.missing("client_secret", "copy it from the external client app");
             }
             let client_secret = auth.secret("client_secret").map(|secret| secret.value);
-            client_id.zip(client_secret).map(|(client_id, client_secret)| SalesforceAuth::ClientCredentials {
-                client_id,
-                client_secret,
-            })
+            client_id
+                .zip(client_secret)
+                .map(|(client_id, client_secret)| SalesforceAuth::ClientCredentials { client_id, client_secret })
         }
         Form::JwtBearer => jwt_bearer(&mut auth, client_id, allow_plaintext),
     };

@@ -64,7 +64,11 @@ impl Metrics {
             waiting: make.gauges("waiting", "Messages in the destination's wait queue", &["destination"]),
             dead_letters: make.counters("dead_letters_total", "Messages dead-lettered", &["reason", "destination"]),
             texts_cut: make.counters("texts_cut_total", "Texts too long for the field", &["destination", "field"]),
-            api_calls_used: make.gauges("api_calls_used", "API calls that the org has used in 24 hours", &["destination"]),
+            api_calls_used: make.gauges(
+                "api_calls_used",
+                "API calls that the org has used in 24 hours",
+                &["destination"],
+            ),
             api_calls_limit: make.gauges("api_calls_limit", "API calls that the org has in 24 hours", &["destination"]),
             ledger_commit_duration: make.histogram("ledger_commit_duration_seconds", "One commit", &SECONDS),
             ledger_up: make.gauge("ledger_up", "1 while the ledger answers"),

@@ -25,7 +25,7 @@ async fn one_token_serves_all_and_a_refused_one_is_replaced_once() {
     let sends = later.chunks(2).map(|leads| desk.deliver(leads));
     assert_eq!(futures_util::future::join_all(sends).await, vec![each(UPDATED, 2); 4]);
     let calls = org.calls();
-    assert!(calls.contains(" 1 token") , "{calls}");
+    assert!(calls.contains(" 1 token"), "{calls}");
 }
 
 #[tokio::test]
@@ -60,7 +60,8 @@ async fn a_session_that_is_refused_again_and_again_is_a_matter_of_credentials() 
 #[tokio::test]
 async fn wrong_credentials_are_told_by_their_code() {
     let org = Org::new().await;
-    let credential = Credential::ClientCredentials { client_id: "sandbox-client".into(), client_secret: "canary".into() };
+    let credential =
+        Credential::ClientCredentials { client_id: "sandbox-client".into(), client_secret: "canary".into() };
     let outcome = deliver(org.open(Settings { credential, ..org.settings() }), &leads(2)).await;
     assert_eq!(outcome, Outcome::Whole(Reply::Credentials(Code::known("invalid_client"))));
     assert_eq!(org.calls(), "1 token", "no lead left");

@@ -100,7 +100,8 @@ async fn a_duplicate_rule_rejects_unless_duplicates_are_allowed() {
     let other = [lead(other)];
     assert_eq!(deliver(org.destination(), &[first]).await, each(CREATED, 1));
     assert_eq!(deliver(org.destination(), &other).await, each(rejected("DUPLICATES_DETECTED"), 1));
-    let allowing = || org.open(leadrelay::destination::salesforce::rest::Settings { allow_duplicates: true, ..org.settings() });
+    let allowing =
+        || org.open(leadrelay::destination::salesforce::rest::Settings { allow_duplicates: true, ..org.settings() });
     assert_eq!(deliver(allowing(), &other).await, each(CREATED, 1));
     org.sandbox.set(|settings| settings.duplicate_rule = DuplicateRule::Block);
     let third = [lead(leadrelay::domain::event::Event {

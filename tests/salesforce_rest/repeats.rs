@@ -38,7 +38,9 @@ async fn a_repeat_sends_what_it_brings_and_undoes_no_edit() {
         org.calls();
         assert_eq!(desk.deliver(&[lead(second)]).await, each(UPDATED, 1));
         let row = org.lead(&first).expect("a lead");
-        for (field, value) in [("FirstName", "Edited"), ("LeadSource", "Referral"), ("Title", "Edited"), ("Phone", "123")] {
+        for (field, value) in
+            [("FirstName", "Edited"), ("LeadSource", "Referral"), ("Title", "Edited"), ("Phone", "123")]
+        {
             assert_eq!(row[field], value, "{mapped}");
         }
         assert_eq!((&row["Status"], &row["Channel__c"]), (&"Working".into(), &"Edited".into()));
@@ -108,7 +110,10 @@ async fn do_not_contact_stands_only_while_it_is_the_only_action() {
         }
         assert_eq!(desk.deliver(&[lead(event("person", "PLT", 9))]).await, each(UPDATED, 1));
         assert_eq!(flags(), (false, false), "{mapped} {lost}");
-        assert_eq!(org.lead(&first).expect("a lead")["LeadSource"], "AzureMarketplace-PLT|arraynetworks.ArrayLoadBalancervAPV");
+        assert_eq!(
+            org.lead(&first).expect("a lead")["LeadSource"],
+            "AzureMarketplace-PLT|arraynetworks.ArrayLoadBalancervAPV"
+        );
         // The other way round it changes nothing but the journey.
         let second = lead(event("other", "INS", 0));
         desk.deliver(std::slice::from_ref(&second)).await;

@@ -52,6 +52,11 @@ impl Telemetry {
 
     /// Names of fields that we write, from the configuration; never what stands in them.
     pub fn fields_refused(&self, destination: &DestinationName, code: &Code, fields: &[&str]) {
-        tracing::warn!(destination = destination.as_str(), code = code.as_str(), ?fields, "fields of a lead were refused");
+        tracing::warn!(
+            destination = destination.as_str(),
+            code = code.as_str(),
+            ?fields,
+            "fields of a lead were refused"
+        );
     }
 }

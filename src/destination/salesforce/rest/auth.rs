@@ -22,8 +22,16 @@ use crate::domain::reply::{Code, Quick, Reply};
 #[derive(Clone, Debug)]
 pub enum Credential {
     /// "You must use your My Domain": <https://help.salesforce.com/s/articleView?id=xcloud.remoteaccess_oauth_client_credentials_flow.htm>.
-    ClientCredentials { client_id: String, client_secret: SecretString },
-    JwtBearer { client_id: String, username: String, audience: String, key: SigningKey },
+    ClientCredentials {
+        client_id: String,
+        client_secret: SecretString,
+    },
+    JwtBearer {
+        client_id: String,
+        username: String,
+        audience: String,
+        key: SigningKey,
+    },
 }
 
 /// "The expiration time … within 3 minutes":
@@ -94,7 +102,8 @@ impl Tokens {
                 form.append_pair("client_secret", client_secret.expose_secret());
             }
             Credential::JwtBearer { client_id, username, audience, key } => {
-                let claims = Claims { iss: client_id, sub: username, aud: audience, exp: (now + ASSERTION_LASTS).as_second() };
+                let claims =
+                    Claims { iss: client_id, sub: username, aud: audience, exp: (now + ASSERTION_LASTS).as_second() };
                 let unsigned = || Reply::Credentials(Code::known("unusable_private_key"));
                 form.append_pair("grant_type", "urn:ietf:params:oauth:grant-type:jwt-bearer");
                 form.append_pair("assertion", key.assertion(&claims).ok_or_else(unsigned)?.expose_secret());

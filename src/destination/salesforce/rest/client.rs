@@ -9,6 +9,7 @@ use tokio::time::{Instant, timeout_at};
 use super::auth::Tokens;
 use super::codes::{code_in, of_call, unanswered};
 use super::record::Row;
+use super::refusals::Refusals;
 use super::usage::Usage;
 use crate::clock::Clock;
 use crate::destination::http::{Answer, Failure, Http};
@@ -23,6 +24,7 @@ pub struct Client {
     pub external_id: String,
     pub tokens: Tokens,
     pub usage: Usage,
+    pub refusals: Refusals,
     /// Also what an alerting duplicate rule objects to.
     pub allow_duplicates: bool,
     /// Whether new leads go through the org's assignment rules; unsaid, Salesforce applies them.
@@ -61,8 +63,7 @@ impl Client {
     pub async fn find(&self, fields: &[&str], keys: &[String], deadline: Instant) -> Result<Vec<Row>, Reply> {
         // Keys are hexadecimal: nothing in them needs escaping, and nothing in them is personal.
         let keys: Vec<_> = keys.iter().map(|key| format!("'{key}'")).collect();
-        let soql =
-            format!("SELECT {} FROM Lead WHERE {} IN ({})", fields.join(","), self.external_id, keys.join(","));
+        let soql = format!("SELECT {} FROM Lead WHERE {} IN ({})", fields.join(","), self.external_id, keys.join(","));
         let mut answer = self.call(&Call { path: "query", query: Some(&soql), ..Call::default() }, deadline).await?;
         let mut rows = Vec::new();
         for _ in 0..PAGES {
@@ -174,7 +175,9 @@ impl Client {
     }
 
     fn refusal(&self, answer: &Answer) -> Reply {
-        of_call(answer.status, code_in(&answer.body).as_deref(), answer.retry_after(Clock::System.now()))
+        let reply = of_call(answer.status, code_in(&answer.body).as_deref(), answer.retry_after(Clock::System.now()));
+        self.refusals.of_call(&reply, &answer.body);
+        reply
     }
 }
 

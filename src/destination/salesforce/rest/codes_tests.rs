@@ -90,7 +90,10 @@ fn a_refused_token_is_a_matter_of_credentials_unless_the_server_is_in_trouble() 
 #[test]
 fn a_code_is_found_in_either_form_and_never_a_message() {
     let check = |body: &str, expected: Option<&str>| assert_eq!(code_in(body.as_bytes()).as_deref(), expected);
-    check(r#"[{"message":"canary@x","errorCode":"INVALID_EMAIL_ADDRESS","fields":["Email"]}]"#, Some("INVALID_EMAIL_ADDRESS"));
+    check(
+        r#"[{"message":"canary@x","errorCode":"INVALID_EMAIL_ADDRESS","fields":["Email"]}]"#,
+        Some("INVALID_EMAIL_ADDRESS"),
+    );
     check(r#"{"errorCode":"NOT_FOUND"}"#, Some("NOT_FOUND"));
     check(r#"{"message":"canary"}"#, None);
     check("<html>", None);

@@ -186,7 +186,7 @@ impl Rest {
                 Told::Converted => Some(Reply::Accepted(Accepted::Already)),
                 Told::Raced => None,
                 Told::Refused(reply) => {
-                    self.tell_of_refusal(&reply, &fields);
+                    self.client.refusals.of_record(&reply, &fields);
                     Some(reply)
                 }
             },

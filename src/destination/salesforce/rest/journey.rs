@@ -27,7 +27,13 @@ pub fn word(text: &str) -> String {
 /// For a field of its own: `2026-11-22T03:04:05Z INS AzureMarketplace; …`.
 pub fn in_a_field(held: &Held) -> String {
     let withdrawn = held.withdrawn_at.map(|at| format!("{at} {WITHDRAWN}"));
-    held.journey.iter().filter(|step| !step.action.is_empty()).map(entry).chain(withdrawn).collect::<Vec<_>>().join("; ")
+    held.journey
+        .iter()
+        .filter(|step| !step.action.is_empty())
+        .map(entry)
+        .chain(withdrawn)
+        .collect::<Vec<_>>()
+        .join("; ")
 }
 
 /// For the description: a line for each thing that `after` has and `before` has not.
@@ -36,8 +42,12 @@ pub fn lines(before: Option<&Held>, after: &Held) -> Vec<String> {
         let known = before.is_some_and(|before| before.journey.iter().any(|known| known.action == step.action));
         !step.action.is_empty() && !known
     };
-    let mut lines: Vec<String> =
-        after.journey.iter().filter(is_new).map(|step| format!("{MARK} {} ({})", entry(step), words(&step.action))).collect();
+    let mut lines: Vec<String> = after
+        .journey
+        .iter()
+        .filter(is_new)
+        .map(|step| format!("{MARK} {} ({})", entry(step), words(&step.action)))
+        .collect();
     let withdrawn_before = before.and_then(|before| before.withdrawn_at);
     match (withdrawn_before, after.withdrawn_at) {
         (before, Some(at)) if before != Some(at) => lines.push(format!("{MARK} {at} {WITHDRAWN} (do not contact)")),
@@ -107,7 +117,11 @@ mod tests {
     }
 
     fn held(steps: &[(&str, i64)], withdrawn: Option<i64>) -> Held {
-        let step = |(action, second): &(&str, i64)| Step { source: "AzurePortal".into(), action: (*action).into(), at: at(*second) };
+        let step = |(action, second): &(&str, i64)| Step {
+            source: "AzurePortal".into(),
+            action: (*action).into(),
+            at: at(*second),
+        };
         Held {
             offer: String::new(),
             offer_display_name: String::new(),

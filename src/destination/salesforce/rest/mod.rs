@@ -18,6 +18,7 @@ use auth::{Credential, Tokens};
 use client::Client;
 use delivery::Delivery;
 use record::Shape;
+use refusals::Refusals;
 use usage::Usage;
 
 pub mod assertion;
@@ -29,6 +30,7 @@ mod journey;
 mod client;
 mod usage;
 mod codes;
+mod refusals;
 
 /// "You can upsert up to 200 records":
 /// <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/resources_composite_sobjects_collections_upsert.htm>.
@@ -80,7 +82,6 @@ impl Settings {
 
 #[derive(Debug)]
 pub struct Rest {
-    name: DestinationName,
     client: Client,
     shape: Shape,
     limits: Limits,
@@ -91,13 +92,21 @@ impl Rest {
     pub fn new(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, SetupError> {
         let http = Http::new(&settings.http)?;
         let instance = http.address("instance_url", &settings.instance_url)?;
+        let shape = Shape {
+            external_id: settings.external_id_field.clone(),
+            country: settings.country_field,
+            mappings: settings.fields,
+        };
+        let mut known: Vec<String> = shape.written().into_iter().map(str::to_owned).collect();
+        known.push(settings.external_id_field.clone());
         let client = Client {
+            refusals: Refusals { destination: settings.name.clone(), telemetry: Arc::clone(&telemetry), known },
             tokens: Tokens::new(http.clone(), &instance, settings.credential),
             http,
             instance,
             version: settings.api_version,
-            external_id: settings.external_id_field.clone(),
-            usage: Usage::new(settings.name.clone(), settings.api_usage_max, Arc::clone(&telemetry)),
+            external_id: settings.external_id_field,
+            usage: Usage::new(settings.name, settings.api_usage_max, Arc::clone(&telemetry)),
             allow_duplicates: settings.allow_duplicates,
             assign: settings.assign,
         };
@@ -108,12 +117,7 @@ impl Rest {
             updates: true,
             send_timeout: settings.send_timeout,
         };
-        let shape = Shape {
-            external_id: settings.external_id_field,
-            country: settings.country_field,
-            mappings: settings.fields,
-        };
-        Ok(Self { name: settings.name, client, shape, limits, telemetry })
+        Ok(Self { client, shape, limits, telemetry })
     }
 
     fn deadline(&self) -> Instant {
@@ -125,21 +129,12 @@ impl Rest {
         let constant = |field: &&str| matches!(self.shape.mapped(field), Some(MappedValue::Constant(_)));
         let written = self.shape.written().into_iter().filter(|field| !record::OPT_OUTS.contains(field));
         let own = [self.shape.external_id.as_str(), "IsConverted", "CreatedDate"].into_iter();
-        let also = [record::LEAD_SOURCE, record::DESCRIPTION].into_iter().filter(|field| self.shape.mapped(field).is_some());
+        let also =
+            [record::LEAD_SOURCE, record::DESCRIPTION].into_iter().filter(|field| self.shape.mapped(field).is_some());
         let mut fields: Vec<&str> = own.chain(written.filter(|field| !constant(field))).chain(also).collect();
         let mut seen = std::collections::HashSet::new();
         fields.retain(|field| seen.insert(field.to_ascii_lowercase()));
         fields
-    }
-
-    /// Which of the fields that we write Salesforce objects to. Their names are the configuration's own, and no others
-    /// are told: what stands in an answer may be anything.
-    fn tell_of_refusal(&self, reply: &Reply, fields: &[String]) {
-        let known = |name: &&str| fields.iter().any(|field| field.eq_ignore_ascii_case(name));
-        let named: Vec<&str> = self.shape.written().into_iter().filter(known).collect();
-        if let (Some(code), false) = (reply.code(), named.is_empty()) {
-            self.telemetry.fields_refused(&self.name, code, &named);
-        }
     }
 }
 

@@ -137,7 +137,11 @@ impl Rest {
             let required = is(field, "createable") && !is(field, "nillable") && !is(field, "defaultedOnCreate");
             if required && !filled(name) {
                 let given = CustomerField::ALL.into_iter().any(|field| self.shape.customer_field(field) == name);
-                let what = if given { "is required, and not every customer gives it" } else { "is required, and nothing fills it" };
+                let what = if given {
+                    "is required, and not every customer gives it"
+                } else {
+                    "is required, and nothing fills it"
+                };
                 let mend = "make it optional, or fill it by [fields]".to_owned();
                 unfit.push(Unfit { field: name.to_owned(), what, mend });
             }

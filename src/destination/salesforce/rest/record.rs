@@ -142,7 +142,8 @@ pub fn read(shape: &Shape, row: &Row, lead: &Lead, write: &Write, record: Option
         let given = !value.is_empty() && value != NOT_PROVIDED;
         given.then(|| (field, HeldField { value: Text(value.to_owned()), at }))
     };
-    let mapped_text = |value, default: &str| shape.field_of(value).map_or(default.to_owned(), |field| text(field).to_owned());
+    let mapped_text =
+        |value, default: &str| shape.field_of(value).map_or(default.to_owned(), |field| text(field).to_owned());
     let event = &lead.event;
     let granted_at = record.map_or(Timestamp::MIN, |record| record.granted_at);
     let withdrawn_at = record.and_then(|record| record.marked_for).max(told.withdrawn_at);

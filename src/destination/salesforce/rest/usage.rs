@@ -66,7 +66,8 @@ impl Usage {
 /// <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/headers_api_usage.htm>.
 fn read(header: &str) -> Option<Calls> {
     let parts = header.split([';', ',']).map(str::trim);
-    let (used, limit) = parts.filter_map(|part| part.strip_prefix("api-usage=")).find_map(|part| part.split_once('/'))?;
+    let (used, limit) =
+        parts.filter_map(|part| part.strip_prefix("api-usage=")).find_map(|part| part.split_once('/'))?;
     let calls = Calls { used: used.trim().parse().ok()?, limit: limit.trim().parse().ok()? };
     (calls.limit > 0).then_some(calls)
 }
