@@ -14,4 +14,5 @@ mod repeats;
 mod faults;
 mod access;
 mod canaries;
+mod alike;
 mod probe;

@@ -47,7 +47,7 @@ async fn a_repeat_sends_what_it_brings_and_undoes_no_edit() {
         assert_eq!(row["DoNotCall"], true, "it was a person who set it");
         let description = row["Description"].as_str().expect("a text");
         if mapped {
-            let journey = "2026-11-22T03:00:00Z INS AzureMarketplace; 2026-11-22T03:00:09Z PLT AzureMarketplace";
+            let journey = "2026-11-22T03:00:00Z INS AzureMarketplace; 2026-11-22T03:00:09Z PLT";
             assert_eq!((&row["Journey__c"], &row["Stage__c"]), (&journey.into(), &"contact-me".into()));
             assert_eq!(description, "Called on Monday.");
         } else {
@@ -147,7 +147,6 @@ async fn a_withdrawal_marks_and_a_later_consent_lifts_the_mark_also_without_a_le
 
 #[tokio::test]
 async fn a_lead_that_people_deleted_is_made_anew_with_all_that_is_known() {
-    use leadrelay::destination::Destination;
     let org = Org::new().await;
     let desk = Desk::new(org.destination()).await;
     let first = lead(event("person", "INS", 0));

@@ -199,16 +199,20 @@ pub fn each(reply: Reply, count: usize) -> Outcome {
 
 /// Claims, decides, sends and records, as a lane does.
 pub struct Desk {
-    pub destination: Arc<Rest>,
+    pub destination: Arc<dyn Destination>,
     ledger: MemoryLedger,
 }
 
 impl Desk {
     /// With an empty ledger: a new one, or one that was lost.
     pub async fn new(destination: Rest) -> Self {
+        Self::of(Arc::new(destination)).await
+    }
+
+    pub async fn of(destination: Arc<dyn Destination>) -> Self {
         let ledger = MemoryLedger::new();
         ledger.take_over().await.expect("a ledger");
-        Self { destination: Arc::new(destination), ledger }
+        Self { destination, ledger }
     }
 
     pub async fn deliver(&self, leads: &[Lead]) -> Outcome {
@@ -238,6 +242,7 @@ impl Desk {
         for (lead, claim) in leads.iter().zip(claims) {
             match repeat::assess(claim.record(), lead, &lead.digests(&keyring), policy, now) {
                 Some(write) => due.push((lead, write, claim)),
+                // Not confirmed, as the real one does: then the ledger would know more than the destination.
                 None => self.ledger.release(vec![claim]).await,
             }
         }

@@ -24,16 +24,27 @@ pub fn word(text: &str) -> String {
     text.chars().map(legal).take(40).collect()
 }
 
-/// For a field of its own: `2026-11-22T03:04:05Z INS AzureMarketplace; …`.
+/// A text field's greatest length.
+const FIELD_MAX: usize = 255;
+
+/// For a field of its own: `2026-11-22T03:04:05Z INS AzureMarketplace; 2026-11-23T03:04:05Z PLT; …`. A withdrawal comes
+/// first, a source that is the last one's again is left out, and of what is too long the oldest steps go, whole.
 pub fn in_a_field(held: &Held) -> String {
-    let withdrawn = held.withdrawn_at.map(|at| format!("{at} {WITHDRAWN}"));
-    held.journey
-        .iter()
-        .filter(|step| !step.action.is_empty())
-        .map(entry)
-        .chain(withdrawn)
-        .collect::<Vec<_>>()
-        .join("; ")
+    let withdrawn: Vec<String> = held.withdrawn_at.map(|at| format!("{at} {WITHDRAWN}")).into_iter().collect();
+    let steps: Vec<&Step> = held.journey.iter().filter(|step| !step.action.is_empty()).collect();
+    let mut text = String::new();
+    for first in 0..=steps.len() {
+        let mut source = "";
+        let entries = steps[first..].iter().map(|step| {
+            let again = std::mem::replace(&mut source, &step.source) == step.source;
+            if again { format!("{} {}", step.at, step.action) } else { entry(step) }
+        });
+        text = withdrawn.iter().cloned().chain(entries).collect::<Vec<_>>().join("; ");
+        if text.encode_utf16().count() <= FIELD_MAX {
+            break;
+        }
+    }
+    text
 }
 
 /// For the description: a line for each thing that `after` has and `before` has not.
@@ -79,7 +90,7 @@ pub fn read(text: &str) -> Told {
     if entries.is_empty() {
         entries = text.split(';').map(str::to_owned).collect();
     }
-    let (mut told, mut given_at) = (Told::default(), None);
+    let (mut told, mut given_at, mut last_source) = (Told::default(), None, String::new());
     for entry in entries {
         let mut words = entry.split_whitespace();
         let Some(at) = words.next().and_then(|word| word.parse::<Timestamp>().ok()) else { continue };
@@ -87,8 +98,10 @@ pub fn read(text: &str) -> Told {
             Some(WITHDRAWN) => told.withdrawn_at = told.withdrawn_at.max(Some(at)),
             Some(GIVEN) => given_at = given_at.max(Some(at)),
             Some(action) => {
-                let source = words.next().filter(|word| !word.starts_with('(')).unwrap_or_default();
-                told.steps.push(Step { source: source.to_owned(), action: action.to_owned(), at });
+                if let Some(source) = words.next().filter(|word| !word.starts_with('(')) {
+                    source.clone_into(&mut last_source);
+                }
+                told.steps.push(Step { source: last_source.clone(), action: action.to_owned(), at });
             }
             None => {}
         }
@@ -142,6 +155,16 @@ mod tests {
             let text = format!("Campaigns: ; x\n{}\nCalled on Monday.", lines(None, &lead).join("\n"));
             assert_eq!(read(&text), expected, "{text}");
         }
+    }
+
+    #[test]
+    fn what_does_not_fit_into_a_field_loses_its_oldest_steps_whole_and_never_a_withdrawal() {
+        let actions: Vec<_> = (0..20).map(|number| (format!("Action{number}"), number)).collect();
+        let steps: Vec<_> = actions.iter().map(|(action, second)| (action.as_str(), *second)).collect();
+        let told = read(&in_a_field(&held(&steps, Some(60))));
+        assert_eq!(told.withdrawn_at, Some(at(60)));
+        assert!((5..20).contains(&told.steps.len()), "{told:?}");
+        assert_eq!(told.steps.last().map(|step| step.action.as_str()), Some("Action19"));
     }
 
     #[test]
