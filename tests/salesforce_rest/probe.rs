@@ -65,3 +65,29 @@ async fn an_org_that_does_not_tell_says_why() {
     let refused = Reply::Credentials(Code::known("API_DISABLED_FOR_ORG"));
     assert_eq!(org.destination().probe().await, Err(refused));
 }
+
+#[tokio::test]
+async fn a_configured_org_is_probed_by_its_name() {
+    use leadrelay::app::{Probed, destination_probe};
+    let org = Org::new().await;
+    let example = include_str!("../../leadrelay.example.toml")
+        .replace("{ env = \"LEADRELAY_KEY_SECRET\" }", "\"0123456789abcdef\"");
+    let text = example.replace(
+        "[[routes]]",
+        &format!(
+            r#"
+            [destinations.org]
+            kind = "salesforce"
+            instance_url = "http://{}"
+            external_id_field = "Leadrelay_Key__c"
+            auth = {{ kind = "client-credentials", client_id = "sandbox-client", client_secret = "sandbox-secret" }}
+            [[routes]]"#,
+            org.proxy.address()
+        ),
+    );
+    let config = leadrelay::config::Config::parse(std::path::Path::new("x.toml"), &text).expect("a configuration");
+    let name = |name| leadrelay::domain::route::DestinationName::parse(name).expect("a name");
+    assert_eq!(destination_probe(&config, &name("org")).await.expect("set up"), Probed::Told(vec![]));
+    assert_eq!(destination_probe(&config, &name("contoso-table")).await.expect("set up"), Probed::CannotTell);
+    assert!(destination_probe(&config, &name("nobody")).await.is_err());
+}
