@@ -25,6 +25,7 @@ use crate::worker::{self, Ended, Parts};
 pub mod parts;
 pub mod operator;
 pub mod trial;
+pub mod probe;
 pub mod sandbox;
 #[cfg(debug_assertions)]
 pub mod crash_point;
@@ -34,6 +35,7 @@ pub use operator::{
     topology_prune,
 };
 pub use parts::check;
+pub use probe::{Probed, destination_probe};
 pub use trial::{Afterwards, Trial, destination_test};
 
 pub use crate::broker::PublishError as Unpublished;

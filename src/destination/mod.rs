@@ -14,6 +14,7 @@ use crate::store::ledger::Claim;
 
 pub mod http;
 pub mod azure_table;
+pub mod salesforce;
 pub mod held;
 pub mod memory;
 

@@ -94,6 +94,27 @@ impl Rig {
         fs::write(self.path(file), text).unwrap();
     }
 
+    /// Its one destination, named as ever, is a Salesforce org at this address.
+    pub fn configure_salesforce(&self, url: &str) {
+        let text = fs::read_to_string(self.path("leadrelay.toml")).unwrap();
+        let (before, rest) = text.split_once("kind = \"azure-table\"").unwrap();
+        let (_, routes) = rest.split_once("[[routes]]").unwrap();
+        let org = format!(
+            r#"kind = "salesforce"
+            instance_url = "{url}"
+            external_id_field = "Leadrelay_Key__c"
+            [destinations.contoso-table.auth]
+            kind = "client-credentials"
+            client_id = "sandbox-client"
+            client_secret = "sandbox-secret"
+            [destinations.contoso-table.fields]
+            Offer__c = "offer"
+            Journey__c = "journey"
+            [[routes]]"#
+        );
+        fs::write(self.path("leadrelay.toml"), format!("{before}{org}{routes}")).unwrap();
+    }
+
     pub fn command(&self, config: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leadrelay"));
         command.arg("--config").arg(self.path(config)).env("RUST_BACKTRACE", "0");
@@ -170,11 +191,20 @@ impl Rig {
 
     /// The verdict of the independent checker, with the worker stopped: nothing lost, nothing doubled.
     pub fn check(&self) -> serde_json::Value {
+        self.check_rows(output(python("check_table.py").args(["--table", &self.table])))
+    }
+
+    /// The same, of the leads of a sandbox at this address.
+    pub fn check_org(&self, url: &str) -> serde_json::Value {
+        self.check_rows(output(python("check_org.py").args(["--url", url])))
+    }
+
+    fn check_rows(&self, rows: String) -> serde_json::Value {
         let save = |file: &str, text: String| {
             fs::write(self.path(file), text).unwrap();
             self.path(file)
         };
-        let rows = save("rows.jsonl", output(python("check_table.py").args(["--table", &self.table])));
+        let rows = save("rows.jsonl", rows);
         let dead = save("dead.jsonl", self.read_queues(&[format!("{}.dead", self.prefix)]));
         let queued = save("queued.jsonl", self.queued());
         let mut checker = python("checker.py");

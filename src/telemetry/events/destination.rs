@@ -19,11 +19,44 @@ impl Telemetry {
         );
     }
 
-    /// The table holds no longer texts. The columns' names say what was cut, never what it said.
-    pub fn texts_cut(&self, destination: &DestinationName, lead: LeadKey, columns: &[&'static str]) {
-        if !columns.is_empty() {
+    /// The destination holds no longer texts. The fields' names say what was cut, never what it said.
+    pub fn texts_cut(&self, destination: &DestinationName, lead: LeadKey, fields: &[&'static str]) {
+        if !fields.is_empty() {
             let destination = destination.as_str();
-            tracing::warn!(destination, %lead, ?columns, "cut texts that the table cannot hold");
+            for field in fields {
+                self.metrics.texts_cut.with_label_values(&[destination, field]).inc();
+            }
+            tracing::warn!(destination, %lead, ?fields, "cut texts that the destination cannot hold");
         }
+    }
+
+    /// API calls that the org has used, and how many it has.
+    pub fn api_calls(&self, destination: &DestinationName, used: u64, limit: u64) {
+        let set = |gauge: &prometheus::IntGaugeVec, value: u64| {
+            gauge.with_label_values(&[destination.as_str()]).set(value.try_into().unwrap_or(i64::MAX));
+        };
+        set(&self.metrics.api_calls_used, used);
+        set(&self.metrics.api_calls_limit, limit);
+    }
+
+    pub fn api_calls_braked(&self, destination: &DestinationName, used: u64, limit: u64, max: u8) {
+        let destination = destination.as_str();
+        tracing::warn!(
+            destination,
+            used,
+            limit,
+            max,
+            "the org has used so many of its API calls that leads wait, and its other integrations keep their share"
+        );
+    }
+
+    /// Names of fields that we write, from the configuration; never what stands in them.
+    pub fn fields_refused(&self, destination: &DestinationName, code: &Code, fields: &[&str]) {
+        tracing::warn!(
+            destination = destination.as_str(),
+            code = code.as_str(),
+            ?fields,
+            "fields of a lead were refused"
+        );
     }
 }
