@@ -24,6 +24,9 @@ pub struct HttpSettings {
     /// From the first byte sent to the last received.
     pub timeout: Duration,
     pub proxy: Proxy,
+    /// Idle connections kept for the next request. One that the other side closes at that moment leaves open whether the
+    /// request arrived: none are kept where that matters.
+    pub idle_max: usize,
     /// Also elsewhere than on loopback, `http://` will do.
     pub allow_plaintext: bool,
 }
@@ -34,6 +37,7 @@ impl Default for HttpSettings {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
             proxy: Proxy::None,
+            idle_max: 16,
             allow_plaintext: false,
         }
     }
@@ -127,7 +131,7 @@ impl Http {
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(settings.idle_max)
             .user_agent(concat!("leadrelay/", env!("CARGO_PKG_VERSION")));
         let builder = match &settings.proxy {
             Proxy::None => builder.no_proxy(),
@@ -205,7 +209,7 @@ fn failure(error: &reqwest::Error) -> Failure {
     let caused_by = |test: fn(&(dyn std::error::Error + 'static)) -> bool| causes(error).any(test);
     if caused_by(|cause| cause.is::<NoSuchHost>()) {
         Failure::NoSuchHost
-    } else if caused_by(is_tls) {
+    } else if error.is_connect() && caused_by(is_tls) {
         Failure::NotTrusted
     } else if error.is_connect() {
         Failure::NotConnected

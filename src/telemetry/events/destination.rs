@@ -19,11 +19,14 @@ impl Telemetry {
         );
     }
 
-    /// The table holds no longer texts. The columns' names say what was cut, never what it said.
-    pub fn texts_cut(&self, destination: &DestinationName, lead: LeadKey, columns: &[&'static str]) {
-        if !columns.is_empty() {
+    /// The destination holds no longer texts. The fields' names say what was cut, never what it said.
+    pub fn texts_cut(&self, destination: &DestinationName, lead: LeadKey, fields: &[&'static str]) {
+        if !fields.is_empty() {
             let destination = destination.as_str();
-            tracing::warn!(destination, %lead, ?columns, "cut texts that the table cannot hold");
+            for field in fields {
+                self.metrics.texts_cut.with_label_values(&[destination, field]).inc();
+            }
+            tracing::warn!(destination, %lead, ?fields, "cut texts that the destination cannot hold");
         }
     }
 }
