@@ -13,5 +13,6 @@ pub mod config;
 pub mod clock;
 pub mod schedule;
 pub mod steps;
+pub mod sandbox;
 pub mod app;
 pub mod cli;

@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 12] = [
+const COMMANDS: [&[&str]; 13] = [
     &["run"],
     &["config", "check"],
     &["topology", "apply"],
@@ -17,6 +17,7 @@ const COMMANDS: [&[&str]; 12] = [
     &["dead", "list"],
     &["dead", "show"],
     &["ledger", "show"],
+    &["sandbox", "salesforce"],
     &["completions"],
 ];
 
@@ -64,6 +65,14 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
         check(wrong);
     }
     check(&["event", "check", "no-such-file.json"]);
+    check(&["sandbox"]);
+    check(&["sandbox", "salesforce", "--listen", "nowhere"]);
+    check(&["sandbox", "salesforce", "--fault", "any:explode"]);
+    check(&["sandbox", "salesforce", "--field", "Region"]);
+    check(&["sandbox", "salesforce", "--oid", "short"]);
+    check(&["sandbox", "salesforce", "--require", "Nonsense"]);
+    check(&["sandbox", "salesforce", "--client-key", "no-such-file.pem"]);
+    check(&["sandbox", "salesforce", "--cert-out", "file.pem"]);
     check(&["publish", "no-such-file.json"]);
     check(&["dead", "list", "--limit", "0"]);
     check(&["ledger", "show"]);
@@ -77,7 +86,7 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
 fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_exits_64() {
     let program = Program::new();
     program.write("leadrelay.toml", "[broker]\nurl = \"http://canary\"\n[store]\n");
-    for command in COMMANDS.into_iter().filter(|command| !matches!(command[0], "event" | "completions")) {
+    for command in COMMANDS.into_iter().filter(|command| !matches!(command[0], "event" | "sandbox" | "completions")) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
             ["dead", "show"] => &["0123"],
@@ -170,4 +179,26 @@ fn a_reader_that_has_read_enough_is_no_failure() {
     child.stdin.take().unwrap().write_all("{}\n".repeat(10_000).as_bytes()).unwrap();
     let output = child.wait_with_output().unwrap();
     assert_eq!((output.status.code(), output.stderr.as_slice()), (Some(0), &b""[..]));
+}
+
+#[test]
+fn the_sandboxs_document_names_options_and_faults_that_there_are() {
+    let text = include_str!("../docs/sandbox.md");
+    let help = Program::new().run(&["sandbox", "salesforce", "--help"]).out;
+    let words = text.split(|c: char| !(c.is_ascii_alphanumeric() || c == '-'));
+    let is_option = |word: &&str| word.strip_prefix("--").is_some_and(|rest| rest.starts_with(char::is_alphabetic));
+    let options: Vec<&str> = words.filter(is_option).collect();
+    assert!(options.len() > 10, "{options:?}");
+    for option in options {
+        let option = option.strip_suffix('s').filter(|shorter| *shorter == "--field").unwrap_or(option);
+        assert!(
+            option == "--help" || help.contains(&format!("{option} ")) || help.contains(&format!("{option}\n")),
+            "{option}"
+        );
+    }
+    let faults: Vec<&str> = text.split("--fault ").skip(1).filter_map(|rest| rest.split_whitespace().next()).collect();
+    assert!(faults.len() > 1);
+    for fault in faults {
+        fault.parse::<leadrelay::sandbox::Fault>().unwrap_or_else(|error| panic!("{fault}: {error}"));
+    }
 }

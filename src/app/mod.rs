@@ -24,6 +24,7 @@ use crate::worker::{self, Ended, Parts};
 
 pub mod parts;
 pub mod operator;
+pub mod sandbox;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 

@@ -16,6 +16,7 @@ mod publish;
 mod event;
 mod dead;
 mod ledger;
+mod sandbox;
 mod documents;
 mod mask;
 mod screen;
@@ -56,6 +57,9 @@ enum Command {
     /// Look into the ledger of what has been delivered
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Rehearse with a destination that keeps everything in memory
+    #[command(subcommand)]
+    Sandbox(sandbox::Command),
     /// Print completions for a shell
     #[command(after_help = "Example:\n  leadrelay completions bash > /etc/bash_completion.d/leadrelay")]
     Completions { shell: clap_complete::Shell },
@@ -101,6 +105,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Event(command) => event::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
+        Command::Sandbox(command) => sandbox::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
             clap_complete::generate(shell, &mut Cli::command(), "leadrelay", &mut script);

@@ -1,0 +1,119 @@
+//! Real clients of Salesforce, and what they make of the sandbox: the program itself, in a process of its own.
+
+use std::io::{BufRead, BufReader};
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A process, until it is dropped.
+struct Process(Child);
+
+impl Drop for Process {
+    fn drop(&mut self) {
+        // Fails only if it has ended.
+        let _ = self.0.kill();
+        let _ = self.0.wait();
+    }
+}
+
+struct Sandbox {
+    _process: Process,
+    url: String,
+    certificate: Option<String>,
+    _folder: TempDir,
+}
+
+impl Sandbox {
+    fn start(arguments: &[&str]) -> Self {
+        let folder = TempDir::new().unwrap();
+        let process = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
+            .args(["sandbox", "salesforce", "--listen", "127.0.0.1:0", "--json"])
+            .args(arguments)
+            .current_dir(folder.path())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut process = Process(process);
+        let mut line = String::new();
+        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
+        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
+        let text = |name: &str| ready[name].as_str().map(str::to_owned);
+        Self { _process: process, url: text("url").unwrap(), certificate: text("certificate"), _folder: folder }
+    }
+}
+
+fn clients() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
+}
+
+/// What `scripts/with-services` says is where.
+fn installed(name: &str) -> String {
+    std::env::var(name).unwrap_or_else(|_| panic!("{name} is not set: run `make test`, which installs the clients"))
+}
+
+/// Runs a client to its end, which must be that it found all as with Salesforce.
+fn passes(command: &mut Command) {
+    let output = command.output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    let (out, err) = (text(&output.stdout), text(&output.stderr));
+    assert!(output.status.success(), "{command:?}\n{out}{err}");
+    assert!(out.contains(" steps\n"), "it says how many steps it did: {out:?}");
+}
+
+#[test]
+fn the_program_says_what_it_serves_and_ends_when_it_is_asked_to() {
+    let process = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
+        .args(["sandbox", "salesforce", "--listen", "127.0.0.1:0", "--seed", "7", "--fault", "token:status=503:next=3"])
+        .stdout(Stdio::piped())
+        .spawn()
+        .unwrap();
+    let mut process = Process(process);
+    let mut said = String::new();
+    let mut out = BufReader::new(process.0.stdout.take().unwrap());
+    while !said.contains("Ctrl-C") && out.read_line(&mut said).unwrap() > 0 {}
+    let url = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches('/');
+    for line in [
+        &format!("endpoint = \"{url}/servlet/servlet.WebToLead\"\noid = \"00D5g0000000001\"\n"),
+        &format!("endpoint = \"{url}\"\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n"),
+        "seed 7\n",
+        "fault token:status=503:next=3\n",
+    ] {
+        assert!(said.contains(line), "{line}\n{said}");
+    }
+    let taken = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
+        .args(["sandbox", "salesforce", "--listen", url.trim_start_matches("http://")])
+        .output()
+        .unwrap();
+    assert_eq!(taken.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&taken.stderr).contains("failed to listen on 127.0.0.1:"), "{taken:?}");
+    let asked = Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
+    assert!(asked.success() && process.0.wait().unwrap().success());
+}
+
+#[test]
+fn jsforce_finds_in_the_sandbox_what_it_finds_in_salesforce() {
+    let sandbox = Sandbox::start(&["--not-unique"]);
+    let mut node = Command::new("node");
+    node.arg(clients().join("jsforce_client.cjs"));
+    passes(node.env("NODE_PATH", installed("LEADRELAY_TEST_NODE_MODULES")).env("SANDBOX_URL", &sandbox.url));
+}
+
+#[test]
+fn simple_salesforce_finds_in_the_sandbox_what_it_finds_in_salesforce() {
+    let keys = TempDir::new().unwrap();
+    let mut maker = python("make_key.py");
+    assert!(maker.arg(keys.path()).status().unwrap().success());
+    let (key, certificate) = (keys.path().join("client.key"), keys.path().join("client.crt"));
+    let sandbox = Sandbox::start(&["--not-unique", "--tls", "--client-key", certificate.to_str().unwrap()]);
+    let mut python = python("simple_salesforce_client.py");
+    python.env("SANDBOX_URL", &sandbox.url).env("REQUESTS_CA_BUNDLE", sandbox.certificate.as_deref().unwrap());
+    passes(python.env("CLIENT_KEY", key));
+}
+
+fn python(script: &str) -> Command {
+    let mut python = Command::new(installed("LEADRELAY_TEST_PYTHON"));
+    python.arg(clients().join(script));
+    python
+}
