@@ -14,6 +14,7 @@ const COMMANDS: [&[&str]; 13] = [
     &["publish"],
     &["event", "check"],
     &["event", "explain"],
+    &["destination", "test"],
     &["dead", "list"],
     &["dead", "show"],
     &["ledger", "show"],
@@ -89,6 +90,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
     for command in COMMANDS.into_iter().filter(|command| !matches!(command[0], "event" | "sandbox" | "completions")) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
+            ["destination", "test"] => &["contoso"],
             ["dead", "show"] => &["0123"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],

@@ -3,7 +3,9 @@
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
-use leadrelay::config::{Access, Address, Cloud, Config, Credential, Kind, LogFormat, LogLevel, Store};
+use leadrelay::config::{
+    Access, Address, AzureTable, Cloud, Config, Credential, Kind, LogFormat, LogLevel, SalesforceAuth, Store,
+};
 use leadrelay::domain::repeat::{OnRepeat, Window};
 use leadrelay::domain::retry::Limits;
 use leadrelay::domain::route::Offer;
@@ -14,10 +16,12 @@ const EXAMPLE: &str = include_str!("../leadrelay.example.toml");
 fn parse(text: &str) -> Config {
     let text = text.replace("{ env = \"LEADRELAY_KEY_SECRET\" }", "\"0123456789abcdef\"");
     let folder = tempfile::tempdir().unwrap();
-    let secret = folder.path().join("fabrikam.secret");
-    std::fs::write(&secret, "hush\n").unwrap();
-    #[cfg(unix)]
-    std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    for file in ["fabrikam.secret", "tailspin.secret"] {
+        let secret = folder.path().join(file);
+        std::fs::write(&secret, "hush\n").unwrap();
+        #[cfg(unix)]
+        std::fs::set_permissions(&secret, std::os::unix::fs::PermissionsExt::from_mode(0o600)).unwrap();
+    }
     Config::parse(&folder.path().join("leadrelay.toml"), &text).unwrap_or_else(|problems| panic!("{problems:#?}"))
 }
 
@@ -34,9 +38,9 @@ fn the_example_is_a_sound_configuration_and_its_comments_show_the_defaults() {
     let plain = parse(EXAMPLE);
     assert!(plain.warnings.is_empty());
     let mut all = parse(&uncommented());
-    assert_eq!(all.destinations.len(), 2);
-    assert_eq!(all.warnings.len(), 1, "the second destination has no route");
-    all.destinations.pop();
+    assert_eq!(all.destinations.len(), 3);
+    assert_eq!(all.warnings.len(), 2, "the other destinations have no route");
+    all.destinations.truncate(1);
     all.warnings.clear();
     let show = |config: &Config| {
         let text = format!("{config:#?}");
@@ -47,6 +51,13 @@ fn the_example_is_a_sound_configuration_and_its_comments_show_the_defaults() {
             .join("\n")
     };
     assert_eq!(show(&plain).replace(&folder_of(&plain), ""), show(&all).replace(&folder_of(&all), ""));
+}
+
+fn table_of(kind: &Kind) -> &AzureTable {
+    match kind {
+        Kind::AzureTable(azure) => azure,
+        other => panic!("{other:?}"),
+    }
 }
 
 fn folder_of(config: &Config) -> String {
@@ -68,7 +79,7 @@ fn the_defaults_are_those_of_the_design() {
     let destination = config.destination("contoso-table").unwrap();
     assert_eq!((destination.batch.max, destination.batch.in_flight_max), (100, 4));
     assert_eq!((destination.timeout, destination.on_repeat), (Duration::from_secs(15), OnRepeat::Merge));
-    let Kind::AzureTable(azure) = &destination.kind;
+    let Kind::AzureTable(azure) = &destination.kind else { panic!("{destination:?}") };
     assert_eq!(azure.table, "MarketplaceLeads");
     assert!(
         matches!(&azure.access, Access::ConnectionString(text) if text.value.expose() == "UseDevelopmentStorage=true")
@@ -101,7 +112,7 @@ fn what_is_written_is_what_is_meant() {
 #[test]
 fn a_table_may_be_reached_by_entra_id() {
     let config = parse(&uncommented().replace("\"public\" ", "\"china\" "));
-    let Kind::AzureTable(azure) = &config.destination("fabrikam-table").unwrap().kind;
+    let azure = table_of(&config.destination("fabrikam-table").unwrap().kind);
     let Access::Entra { address, cloud, credential } = &azure.access else { panic!("{azure:?}") };
     assert_eq!((address, *cloud), (&Address::Account("fabrikamleads".into()), Cloud::China));
     let Credential::ClientSecret { client_secret, .. } = credential else { panic!("{credential:?}") };
@@ -114,7 +125,8 @@ fn a_table_may_be_reached_by_entra_id() {
         "connection_string = \"UseDevelopmentStorage=true\"",
         "endpoint = \"http://127.0.0.1:10002/a\"\nauth = { kind = \"managed-identity\", token_endpoint = \"http://[::1]:1/\" }",
     );
-    let Kind::AzureTable(azure) = &parse(&managed).destinations[0].kind.clone();
+    let kind = parse(&managed).destinations[0].kind.clone();
+    let azure = table_of(&kind);
     let Access::Entra { address, credential, .. } = &azure.access else { panic!("{azure:?}") };
     assert_eq!(address, &Address::Endpoint("http://127.0.0.1:10002/a".into()));
     let Credential::ManagedIdentity { client_id: None, token_endpoint } = credential else { panic!("{credential:?}") };
@@ -139,4 +151,35 @@ fn a_configuration_that_cannot_be_read_says_so() {
         "no/such.toml:1: cannot be read: No such file or directory (os error 2); \
          write one, or name another with --config or LEADRELAY_CONFIG"
     );
+}
+
+#[test]
+fn a_salesforce_org_is_read_with_its_defaults_and_either_way_to_a_token() {
+    let config = parse(&uncommented());
+    let destination = config.destination("tailspin-org").unwrap();
+    assert_eq!((destination.batch.max, destination.batch.in_flight_max), (200, 4));
+    let minimal = EXAMPLE.replace(
+        "[[routes]]",
+        r#"
+        [destinations.tailspin-org]
+        kind = "salesforce"
+        instance_url = "https://tailspin.my.salesforce.com"
+        external_id_field = "Leadrelay_Key__c"
+        auth = { kind = "jwt-bearer", client_id = "id", username = "user", private_key = "PEM" }
+        fields = { Journey__c = "journey", Channel__c = { value = "Marketplace" } }
+        [[routes]]"#,
+    );
+    let config = parse(&minimal);
+    let destination = config.destination("tailspin-org").unwrap();
+    assert_eq!((destination.batch.max, destination.batch.in_flight_max), (200, 4));
+    let Kind::Salesforce(org) = &destination.kind else { panic!("{destination:?}") };
+    assert_eq!((org.api_version.as_str(), org.country_field.as_str(), org.api_usage_max), ("68.0", "Country", 95));
+    assert_eq!((org.allow_duplicates, org.assign), (false, None));
+    assert_eq!(org.fields.len(), 2);
+    let SalesforceAuth::JwtBearer { audience, .. } = &org.auth else { panic!("{org:?}") };
+    assert_eq!(audience, "https://login.salesforce.com");
+    // What only the adapter can judge is told with the line of the key.
+    let problems = leadrelay::app::check(&config);
+    assert_eq!(problems.len(), 1, "{problems:?}");
+    assert!(problems[0].to_string().contains("auth.private_key is no RSA private key"), "{}", problems[0]);
 }

@@ -9,7 +9,7 @@ use rand::rngs::SmallRng;
 use rand::{Rng, SeedableRng};
 use support::amqp;
 use support::fault_proxy::{Fault, FaultProxy};
-use support::process::{Rig, service, wait_until};
+use support::process::{Rig, service, split_endpoint, wait_until};
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -51,7 +51,8 @@ fn twenty_kills_at_random_and_one_at_each_named_step_lose_nothing_and_double_not
     rig.assert_no_canary_sang(&metrics);
 }
 
-/// Steps that a healthy run to a table does not pass: the crash test in memory passes them.
+/// Steps that a healthy run to a table does not pass: `end_to_end_trouble.rs` passes the first two, and
+/// `end_to_end_web_to_lead.rs` the others.
 fn only_in_trouble(step: Step) -> bool {
     matches!(step, Step::Renew | Step::HandBack | Step::Intend | Step::Retract)
 }
@@ -90,14 +91,14 @@ fn a_message_that_crashes_the_worker_ends_as_poison_and_takes_no_neighbour_with_
 async fn a_frozen_owner_sends_nothing_after_another_has_taken_over() {
     let rig = Rig::new("frozen");
     let azurite = service("LEADRELAY_TEST_AZURITE");
-    let (upstream, through) = endpoint(&azurite);
+    let (upstream, through) = split_endpoint(&azurite);
     let (first, second) = (FaultProxy::start(&upstream).await, FaultProxy::start(&upstream).await);
     rig.configure("first.toml", &through(first.address()));
     rig.configure("second.toml", &through(second.address()));
     // The destination is slow, so that the first owner is frozen with work in hand.
     let gate = std::sync::Arc::new(tokio::sync::Notify::new());
     let held = std::sync::Arc::clone(&gate);
-    first.set(move |_| Fault::PassAfter(std::sync::Arc::clone(&held)));
+    first.set(move |_| Fault::pass_after(&held));
     tokio::task::block_in_place(|| {
         rig.publish(1, 2_000);
         let frozen = rig.start_with("first.toml", &[]);
@@ -119,14 +120,6 @@ async fn a_frozen_owner_sends_nothing_after_another_has_taken_over() {
         drop(frozen);
         rig.check();
     });
-}
-
-/// Host and port of a connection string's table endpoint, and the same string through another host.
-fn endpoint(connection: &str) -> (String, impl Fn(&str) -> String) {
-    let after = connection.split("TableEndpoint=http://").nth(1).expect("an explicit endpoint");
-    let host = after.split('/').next().expect("a host").to_owned();
-    let (connection, from) = (connection.to_owned(), host.clone());
-    (host, move |to| connection.replace(&from, to))
 }
 
 #[test]

@@ -35,6 +35,27 @@ fn a_broker_that_is_killed_twice_in_the_middle_of_two_thousand_leads_costs_none_
     rig.assert_no_canary_sang(&metrics);
 }
 
+/// Malformed events must be published again, as dead letters; what is delivered needs no publish.
+#[test]
+fn while_publishing_is_blocked_lanes_deliver_and_what_must_be_published_stays_safe() {
+    let node = Node::start();
+    let rig = Rig::on(&node.url, "blocked");
+    // Every publish ends with two malformed events.
+    rig.publish(1, 0);
+    rig.publish(2, 300);
+    node.alarm(true);
+    let worker = started(&rig);
+    wait_until(MINUTE, "leads are delivered", || delivered(&worker) >= 200);
+    wait_until(MINUTE, "it knows", || worker.metrics().contains("leadrelay_publisher_blocked 1\n"));
+    assert!(rig.dead().is_empty(), "nothing is published through an alarm");
+    node.alarm(false);
+    wait_until(MINUTE, "what waited is published", || rig.dead().len() == 4);
+    rig.wait_until_drained(MINUTE);
+    wait_until(MINUTE, "it holds nothing", || worker.metrics().contains("leadrelay_in_flight 0\n"));
+    assert_eq!(worker.stop().code(), Some(0));
+    assert_eq!(rig.check()["fates"]["queued"], serde_json::Value::Null);
+}
+
 fn started(rig: &Rig) -> Worker {
     let worker = rig.start(&[]);
     wait_until(MINUTE, "it works", || worker.is_ready());

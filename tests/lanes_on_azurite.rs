@@ -92,7 +92,7 @@ async fn a_row_that_fails_its_batch_costs_its_ninety_nine_neighbours_one_round_a
     let (key, held) = (culprit.clone(), Arc::new(Notify::new()));
     let (mut first, gate) = (true, Arc::clone(&held));
     scene.azurite.proxy.set(move |seen| match std::mem::take(&mut first) {
-        true => Fault::PassAfter(Arc::clone(&gate)),
+        true => Fault::pass_after(&gate),
         false if names(seen, &key) => Fault::status(500),
         false => Fault::Pass,
     });

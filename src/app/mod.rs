@@ -24,6 +24,8 @@ use crate::worker::{self, Ended, Parts};
 
 pub mod parts;
 pub mod operator;
+pub mod trial;
+pub mod probe;
 pub mod sandbox;
 #[cfg(debug_assertions)]
 pub mod crash_point;
@@ -33,6 +35,8 @@ pub use operator::{
     topology_prune,
 };
 pub use parts::check;
+pub use probe::{Probed, destination_probe};
+pub use trial::{Afterwards, Trial, destination_test};
 
 pub use crate::broker::PublishError as Unpublished;
 

@@ -6,12 +6,15 @@ use anyhow::Context;
 use secrecy::SecretString;
 
 use crate::broker::amqp::{self, Ownership};
-use crate::config::{self, Access, Address, Config, Credential, Kind, Problem};
+use crate::config::{self, Access, Address, Config, Credential, Kind, Problem, SalesforceAuth};
 use crate::destination::Destination;
 use crate::destination::azure_table::connection_string::ConnectionString;
 use crate::destination::azure_table::entra::{Cloud, Identity};
 use crate::destination::azure_table::{Account, AzureTable, Settings, TableName};
 use crate::destination::http::HttpSettings;
+use crate::destination::salesforce::rest::assertion::SigningKey;
+use crate::destination::salesforce::rest::auth;
+use crate::destination::salesforce::rest::{self, Rest};
 use crate::domain::health;
 use crate::domain::lead_key::Keyring;
 use crate::domain::repeat::RepeatPolicy;
@@ -26,18 +29,29 @@ pub fn check(config: &Config) -> Vec<Problem> {
         problems.push(Problem::error(&config.broker.url.place, "broker.url", format!("is wrong: {error}"), ""));
     }
     for destination in &config.destinations {
-        let Kind::AzureTable(table) = &destination.kind;
         let key = |last: &str| format!("destinations.{}.{last}", destination.name);
-        if let Access::ConnectionString(text) = &table.access
-            && let Err(error) = ConnectionString::parse(text.value.expose())
-        {
-            let problem = Problem::error(&text.place, &key("connection_string"), error.to_string(), "");
-            problems.push(problem);
-        } else if let Err(error) = azure_table(destination, table, Arc::new(Telemetry::new())) {
+        if let Some((place, last, what)) = unreadable_secret(&destination.kind) {
+            problems.push(Problem::error(&place, &key(last), what, ""));
+        } else if let Err(error) = adapter(destination, &Arc::new(Telemetry::new())) {
             problems.push(Problem::error(&destination.place, &key("kind"), format!("{error:#}"), ""));
         }
     }
     problems
+}
+
+/// A secret that is there, and not of the form that it must have.
+fn unreadable_secret(kind: &Kind) -> Option<(config::Place, &'static str, String)> {
+    match kind {
+        Kind::AzureTable(config::AzureTable { access: Access::ConnectionString(text), .. }) => {
+            let error = ConnectionString::parse(text.value.expose()).err()?;
+            Some((text.place.clone(), "connection_string", error.to_string()))
+        }
+        Kind::Salesforce(config::Salesforce { auth: SalesforceAuth::JwtBearer { private_key, .. }, .. }) => {
+            let error = SigningKey::from_pem(private_key.value.expose()).err()?;
+            Some((private_key.place.clone(), "auth.private_key", error.to_string()))
+        }
+        Kind::AzureTable(_) | Kind::Salesforce(_) => None,
+    }
 }
 
 pub fn keyring(config: &Config) -> Keyring {
@@ -68,14 +82,60 @@ type Configured = (DestinationName, Arc<dyn Destination>, RepeatPolicy);
 
 pub fn destinations(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Vec<Configured>> {
     let make = |destination: &config::Destination| {
-        let Kind::AzureTable(table) = &destination.kind;
-        let adapter = azure_table(destination, table, Arc::clone(telemetry))
+        let adapter = adapter(destination, telemetry)
             .with_context(|| format!("failed to set up destination {}", destination.name))?;
         let updates = adapter.limits().updates;
         let policy = RepeatPolicy { on_repeat: destination.on_repeat, window: config.dedupe.window, updates };
-        Ok((destination.name.clone(), Arc::new(adapter) as Arc<dyn Destination>, policy))
+        Ok((destination.name.clone(), adapter, policy))
     };
     config.destinations.iter().map(make).collect()
+}
+
+fn adapter(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<dyn Destination>> {
+    Ok(match &destination.kind {
+        Kind::AzureTable(table) => Arc::new(azure_table(destination, table, Arc::clone(telemetry))?),
+        Kind::Salesforce(org) => Arc::new(salesforce(destination, org, Arc::clone(telemetry))?),
+    })
+}
+
+fn http(destination: &config::Destination) -> HttpSettings {
+    HttpSettings {
+        timeout: destination.timeout,
+        allow_plaintext: destination.allow_plaintext,
+        ..HttpSettings::default()
+    }
+}
+
+pub fn salesforce(
+    destination: &config::Destination,
+    org: &config::Salesforce,
+    telemetry: Arc<Telemetry>,
+) -> anyhow::Result<Rest> {
+    let credential = match org.auth.clone() {
+        SalesforceAuth::ClientCredentials { client_id, client_secret } => {
+            auth::Credential::ClientCredentials { client_id, client_secret: secret(client_secret.expose()) }
+        }
+        SalesforceAuth::JwtBearer { client_id, username, audience, private_key } => {
+            let key = SigningKey::from_pem(private_key.value.expose()).context("auth.private_key")?;
+            auth::Credential::JwtBearer { client_id, username, audience, key }
+        }
+    };
+    let (name, instance_url, external_id) =
+        (destination.name.clone(), org.instance_url.clone(), org.external_id_field.clone());
+    let settings = rest::Settings {
+        api_version: org.api_version.clone(),
+        country_field: org.country_field.clone(),
+        fields: org.fields.clone(),
+        allow_duplicates: org.allow_duplicates,
+        assign: org.assign,
+        api_usage_max: org.api_usage_max,
+        batch_max: destination.batch.max,
+        in_flight_max: destination.batch.in_flight_max,
+        send_timeout: destination.timeout,
+        http: http(destination),
+        ..rest::Settings::new(name, instance_url, external_id, credential)
+    };
+    Ok(Rest::new(settings, telemetry)?)
 }
 
 fn azure_table(
@@ -83,17 +143,12 @@ fn azure_table(
     table: &config::AzureTable,
     telemetry: Arc<Telemetry>,
 ) -> anyhow::Result<AzureTable> {
-    let http = HttpSettings {
-        timeout: destination.timeout,
-        allow_plaintext: destination.allow_plaintext,
-        ..HttpSettings::default()
-    };
     let settings = Settings {
         table: TableName::parse(&table.table)?,
         batch_max: destination.batch.max,
         in_flight_max: destination.batch.in_flight_max,
         send_timeout: destination.timeout,
-        http,
+        http: http(destination),
         ..Settings::new(account(&table.access)?)
     };
     Ok(AzureTable::new(settings, telemetry)?)

@@ -14,6 +14,7 @@ mod check;
 mod topology;
 mod publish;
 mod event;
+mod destination;
 mod dead;
 mod ledger;
 mod sandbox;
@@ -51,6 +52,9 @@ enum Command {
     /// Check events without a broker
     #[command(subcommand)]
     Event(event::Command),
+    /// Try a destination
+    #[command(subcommand)]
+    Destination(destination::Command),
     /// Look at the dead letters
     #[command(subcommand)]
     Dead(dead::Command),
@@ -101,6 +105,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Run => run::run(&config),
         Command::Config(command) => check::run(command, &config),
         Command::Topology(command) => topology::run(command, &config),
+        Command::Destination(command) => destination::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
         Command::Event(command) => event::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use super::meaning::REPEATS;
 use super::raw::{Placed, Section};
+use super::salesforce::{self, Salesforce};
 use super::{Place, Secret};
 use crate::domain::repeat::OnRepeat;
 use crate::domain::route::DestinationName;
@@ -32,6 +33,7 @@ pub struct Batch {
 #[derive(Clone, Debug)]
 pub enum Kind {
     AzureTable(AzureTable),
+    Salesforce(Salesforce),
 }
 
 #[derive(Clone, Debug)]
@@ -84,8 +86,12 @@ pub enum Credential {
 /// Half of a claim's lease: a send begins with more than its timeout left.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
+const SALESFORCE: &str = "salesforce";
+
 pub fn batch(section: &mut Section<'_>) -> Batch {
-    let max = section.integer("batch_max", 1..=100, 100).value as usize;
+    // What fits into a transaction of a table, and into a collection of Salesforce's.
+    let most = if section.peek("kind") == Some(SALESFORCE) { 200 } else { 100 };
+    let max = section.integer("batch_max", 1..=most, most).value as usize;
     let in_flight_max = section.integer("in_flight_max", 1..=64, 4).value as usize;
     Batch { max, in_flight_max }
 }
@@ -99,13 +105,20 @@ pub fn of(name: &Placed<String>, mut section: Section<'_>, batch: Batch, on_repe
     let timeout = section.duration("timeout", Duration::from_secs(1)..=TIMEOUT_MAX, Duration::from_secs(15));
     let allow_plaintext = section.boolean("allow_plaintext");
     let missing = !section.has("kind");
-    let kind = section.choice("kind", &[("azure-table", ())]);
+    #[derive(Clone, Copy)]
+    enum Form {
+        AzureTable,
+        Salesforce,
+    }
+    let kind = section.choice("kind", &[("azure-table", Form::AzureTable), (SALESFORCE, Form::Salesforce)]);
     if missing {
-        section.missing("kind", "write kind = \"azure-table\"");
+        section.missing("kind", "write kind = \"azure-table\" or \"salesforce\"");
     }
     // Of an unknown kind we do not know the keys either.
-    kind?;
-    let kind = azure_table(&mut section, allow_plaintext).map(Kind::AzureTable);
+    let kind = match kind? {
+        Form::AzureTable => azure_table(&mut section, allow_plaintext).map(Kind::AzureTable),
+        Form::Salesforce => salesforce::of(&mut section, allow_plaintext).map(Kind::Salesforce),
+    };
     let place = section.place.clone();
     section.finish();
     Some(Destination { name: parsed.ok()?, place, kind: kind?, on_repeat, batch, timeout, allow_plaintext })
@@ -228,7 +241,7 @@ fn client_secret(auth: &mut Section<'_>, token_endpoint: Option<String>) -> Opti
 }
 
 /// An address that personal data or credentials go to: encrypted, or on this machine, or explicitly allowed.
-fn url(section: &mut Section<'_>, name: &'static str, allow_plaintext: bool) -> Option<String> {
+pub fn url(section: &mut Section<'_>, name: &'static str, allow_plaintext: bool) -> Option<String> {
     let Placed { value, place } = section.text(name)?;
     let host = value.split_once("://").map(|(_, rest)| host_of(rest)).unwrap_or_default();
     let plain = value.starts_with("http://");

@@ -15,6 +15,8 @@ use crate::domain::route::Routes;
 pub mod problem;
 pub mod secret;
 pub mod destination;
+pub mod fields;
+pub mod salesforce;
 mod raw;
 mod meaning;
 mod spelling;
@@ -22,6 +24,7 @@ mod spelling;
 pub use destination::{Access, Address, AzureTable, Batch, Cloud, Credential, Destination, Kind};
 pub use problem::{Place, Problem, Severity};
 pub use raw::Placed;
+pub use salesforce::{Salesforce, SalesforceAuth};
 pub use secret::Secret;
 pub use spelling::nearest;
 

@@ -64,6 +64,12 @@ pub struct Placed<T> {
     pub place: Place,
 }
 
+/// What stands under a key that is not ours to know.
+pub enum Written<'a> {
+    Text(String),
+    Table(Section<'a>),
+}
+
 /// A table of the file.
 pub struct Section<'a> {
     notes: &'a Notes,
@@ -275,6 +281,34 @@ impl<'a> Section<'a> {
             Some((Placed { value: name.to_owned(), place }, section))
         };
         parent.left.clone().into_iter().filter_map(of).collect()
+    }
+
+    /// Everything that is left, for a table whose keys are not ours to know.
+    pub fn take_all(&mut self) -> Vec<(Placed<String>, Written<'a>)> {
+        let left = std::mem::take(&mut self.left);
+        let of = |(name, (span, value)): (&'a str, (Range<usize>, &'a Spanned<DeValue<'a>>))| {
+            let place = self.notes.place(&span);
+            let written = match value.get_ref() {
+                DeValue::String(text) => Written::Text(text.as_ref().to_owned()),
+                DeValue::Table(table) => {
+                    Written::Table(Section::new(self.notes, self.key_of(name), place.clone(), table))
+                }
+                other => {
+                    self.wrong_type(&place, name, other, "a string, or { value = \"…\" }");
+                    return None;
+                }
+            };
+            Some((Placed { value: name.to_owned(), place }, written))
+        };
+        left.into_iter().filter_map(of).collect()
+    }
+
+    /// What a text key says, without taking it.
+    pub fn peek(&self, name: &str) -> Option<&'a str> {
+        match self.left.get(name)?.1.get_ref() {
+            DeValue::String(text) => Some(text.as_ref()),
+            _ => None,
+        }
     }
 
     /// The tables `[[name]]`.

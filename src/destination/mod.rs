@@ -15,6 +15,7 @@ use crate::store::ledger::Claim;
 
 pub mod http;
 pub mod azure_table;
+pub mod salesforce;
 pub mod held;
 pub mod memory;
 
@@ -28,6 +29,21 @@ pub trait Destination: Send + Sync + 'static {
     /// Sends one batch: at most `batch_max` parcels of one group, each key once. Bounded in time by
     /// [`Limits::send_timeout`]. Never panics on what the other side answers.
     async fn send(&self, parcels: &[Parcel<'_>]) -> Outcome;
+
+    /// How a test lead is read back and taken out again; or a plain word why that cannot be done here.
+    fn inspect(&self) -> Result<&dyn Inspect, &'static str> {
+        Err("this destination only takes leads")
+    }
+}
+
+/// For `destination test`, which leaves nothing behind where it can. Replies other than `Accepted` say what failed.
+#[async_trait]
+pub trait Inspect: Send + Sync {
+    /// Whether the destination holds the lead.
+    async fn holds(&self, lead: &Lead) -> Result<bool, Reply>;
+
+    /// Takes the lead out. One that is not there is out already.
+    async fn remove(&self, lead: &Lead) -> Result<(), Reply>;
 }
 
 /// What a destination can do.

@@ -8,6 +8,7 @@ pub mod event;
 pub mod lead_key;
 pub mod route;
 pub mod lead;
+pub mod mapping;
 pub mod repeat;
 pub mod reply;
 pub mod retry;

@@ -132,7 +132,7 @@ async fn a_row_that_changes_between_reading_and_writing_is_read_again() {
     azurite.proxy.set(move |seen| match hold.take_if(|_| seen.text().contains("MERGE ")) {
         Some((arrived, go)) => {
             arrived.notify_one();
-            Fault::PassAfter(go)
+            Fault::pass_after(&go)
         }
         None => Fault::Pass,
     });

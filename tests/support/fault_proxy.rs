@@ -38,11 +38,16 @@ pub enum Fault {
     Hang,
     /// This goes upstream in its place.
     Rewrite(Seen),
-    /// Forwarded once notified.
-    PassAfter(Arc<Notify>),
+    /// The other one, once notified.
+    After(Arc<Notify>, Box<Fault>),
 }
 
 impl Fault {
+    /// Forwarded once notified.
+    pub fn pass_after(go: &Arc<Notify>) -> Self {
+        Self::After(Arc::clone(go), Box::new(Self::Pass))
+    }
+
     pub fn status(status: u16) -> Self {
         Self::Answer { status, headers: Vec::new(), body: String::new() }
     }
@@ -141,15 +146,16 @@ impl Shared {
     async fn serve(&self, mut client: TcpStream) {
         let Some(seen) = receive(&mut client).await else { return };
         self.seen.lock().unwrap_or_else(PoisonError::into_inner).push(seen.clone());
-        let fault = (self.script.lock().unwrap_or_else(PoisonError::into_inner))(&seen);
+        let mut fault = (self.script.lock().unwrap_or_else(PoisonError::into_inner))(&seen);
+        while let Fault::After(go, then) = fault {
+            go.notified().await;
+            fault = *then;
+        }
         match fault {
             Fault::Pass => respond(client, &self.forward(&seen).await).await,
             Fault::Rewrite(other) => respond(client, &self.forward(&other).await).await,
             Fault::Answer { status, headers, body } => respond(client, &answer(status, &headers, &body)).await,
-            Fault::PassAfter(go) => {
-                go.notified().await;
-                respond(client, &self.forward(&seen).await).await;
-            }
+            Fault::After(..) => unreachable!("waited for above"),
             Fault::Reset => reset(client),
             Fault::ResetAfterWrite => {
                 self.forward(&seen).await;

@@ -5,5 +5,6 @@ pub mod amqp;
 pub mod azure;
 pub mod fault_proxy;
 pub mod node;
+pub mod org;
 pub mod process;
 pub mod world;

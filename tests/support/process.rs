@@ -19,6 +19,14 @@ pub fn service(variable: &str) -> String {
         .unwrap_or_else(|_| panic!("{variable} is not set: run `make test`, which starts what it needs"))
 }
 
+/// Host and port of a connection string's table endpoint, and the same string through another host.
+pub fn split_endpoint(connection: &str) -> (String, impl Fn(&str) -> String + use<>) {
+    let after = connection.split("TableEndpoint=http://").nth(1).expect("an explicit endpoint");
+    let host = after.split('/').next().expect("a host").to_owned();
+    let (connection, from) = (connection.to_owned(), host.clone());
+    (host, move |to| connection.replace(&from, to))
+}
+
 /// One prefix on the broker, one table, one folder; shared with nobody.
 pub struct Rig {
     pub folder: TempDir,
@@ -86,7 +94,28 @@ impl Rig {
         fs::write(self.path(file), text).unwrap();
     }
 
-    fn command(&self, config: &str) -> Command {
+    /// Its one destination, named as ever, is a Salesforce org at this address.
+    pub fn configure_salesforce(&self, url: &str) {
+        let text = fs::read_to_string(self.path("leadrelay.toml")).unwrap();
+        let (before, rest) = text.split_once("kind = \"azure-table\"").unwrap();
+        let (_, routes) = rest.split_once("[[routes]]").unwrap();
+        let org = format!(
+            r#"kind = "salesforce"
+            instance_url = "{url}"
+            external_id_field = "Leadrelay_Key__c"
+            [destinations.contoso-table.auth]
+            kind = "client-credentials"
+            client_id = "sandbox-client"
+            client_secret = "sandbox-secret"
+            [destinations.contoso-table.fields]
+            Offer__c = "offer"
+            Journey__c = "journey"
+            [[routes]]"#
+        );
+        fs::write(self.path("leadrelay.toml"), format!("{before}{org}{routes}")).unwrap();
+    }
+
+    pub fn command(&self, config: &str) -> Command {
         let mut command = Command::new(env!("CARGO_BIN_EXE_leadrelay"));
         command.arg("--config").arg(self.path(config)).env("RUST_BACKTRACE", "0");
         command
@@ -162,11 +191,20 @@ impl Rig {
 
     /// The verdict of the independent checker, with the worker stopped: nothing lost, nothing doubled.
     pub fn check(&self) -> serde_json::Value {
+        self.check_rows(output(python("check_table.py").args(["--table", &self.table])))
+    }
+
+    /// The same, of the leads of a sandbox at this address.
+    pub fn check_org(&self, url: &str) -> serde_json::Value {
+        self.check_rows(output(python("check_org.py").args(["--url", url])))
+    }
+
+    fn check_rows(&self, rows: String) -> serde_json::Value {
         let save = |file: &str, text: String| {
             fs::write(self.path(file), text).unwrap();
             self.path(file)
         };
-        let rows = save("rows.jsonl", output(python("check_table.py").args(["--table", &self.table])));
+        let rows = save("rows.jsonl", rows);
         let dead = save("dead.jsonl", self.read_queues(&[format!("{}.dead", self.prefix)]));
         let queued = save("queued.jsonl", self.queued());
         let mut checker = python("checker.py");

@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue};
+use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
@@ -128,6 +128,28 @@ impl Client {
         row(Value::Object(parsed(&answer)?)).map(Some).ok_or_else(not_json)
     }
 
+    /// Deletes a row, whatever it holds now; one that is not there is gone already.
+    pub async fn delete(&self, partition: &str, row_key: &str, deadline: Instant) -> Result<(), Reply> {
+        let path = Place { table: &self.table, partition, row: row_key }.address();
+        let call = Call {
+            method: Method::DELETE,
+            path: &path,
+            query: String::new(),
+            content_type: "",
+            accept: PLAIN,
+            body: Vec::new(),
+        };
+        let answer = match self.call(call, deadline).await {
+            Ok(answer) => answer,
+            Err(Trouble::Failed(reply)) => return Err(reply),
+            Err(Trouble::Conflict | Trouble::NoTable) => return Ok(()),
+        };
+        match (answer.status, stated_code(&answer).as_deref()) {
+            (200..300, _) | (404, Some(NO_ROW | "TableNotFound")) => Ok(()),
+            (status, code) => Err(classify(status, code, retry_after(&answer))),
+        }
+    }
+
     /// Creates the table, if it is not there.
     pub async fn create_table(&self, deadline: Instant) -> Result<(), Reply> {
         let call = Call {
@@ -208,6 +230,10 @@ impl Client {
         headers.insert(ACCEPT, HeaderValue::from_static(call.accept));
         if !call.content_type.is_empty() {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static(call.content_type));
+        }
+        if call.method == Method::DELETE {
+            // "If-Match … is required": <https://learn.microsoft.com/rest/api/storageservices/delete-entity1>.
+            headers.insert(IF_MATCH, HeaderValue::from_static("*"));
         }
         if let Some(authorization) = authorization {
             secret(headers, header(&authorization)?);

@@ -11,11 +11,11 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::http::{Http, HttpSettings, SetupError};
-use super::{Destination, Group, Limits, Outcome, Parcel};
+use super::{Destination, Group, Inspect, Limits, Outcome, Parcel};
 use crate::domain::lead::Lead;
-use crate::domain::reply::{OnUnknown, Reply};
+use crate::domain::reply::{Code, OnUnknown, Quick, Reply};
 use crate::telemetry::Telemetry;
-use client::{Auth, Client};
+use client::{Auth, Client, Trouble};
 use connection_string::{ConnectionString, Credential};
 use delivery::Delivery;
 use entra::{Cloud, Entra, Identity};
@@ -163,6 +163,30 @@ impl Destination for AzureTable {
         let deadline = Instant::now() + self.limits.send_timeout;
         let leads = parcels.iter().map(|parcel| (parcel.lead, parcel.write));
         Delivery::new(self, leads, deadline).run().await
+    }
+
+    fn inspect(&self) -> Result<&dyn Inspect, &'static str> {
+        Ok(self)
+    }
+}
+
+#[async_trait]
+impl Inspect for AzureTable {
+    async fn holds(&self, lead: &Lead) -> Result<bool, Reply> {
+        let deadline = Instant::now() + self.limits.send_timeout;
+        let (partition, row) = (entity::partition_key(&lead.event.offer), entity::row_key(lead));
+        match self.client.row(&partition, &row, deadline).await {
+            Ok(row) => Ok(row.is_some()),
+            Err(Trouble::NoTable) => Ok(false),
+            Err(Trouble::Failed(reply)) => Err(reply),
+            Err(Trouble::Conflict) => Err(Reply::Transient { code: Code::known("contended"), quick: Quick::Pointless }),
+        }
+    }
+
+    async fn remove(&self, lead: &Lead) -> Result<(), Reply> {
+        let deadline = Instant::now() + self.limits.send_timeout;
+        let (partition, row) = (entity::partition_key(&lead.event.offer), entity::row_key(lead));
+        self.client.delete(&partition, &row, deadline).await
     }
 }
 

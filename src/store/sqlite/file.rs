@@ -274,7 +274,7 @@ fn become_wal(connection: &Connection) -> Result<(), Fault> {
         match connection.pragma_update(None, "journal_mode", "WAL") {
             Err(error) if error.sqlite_error_code() == Some(ErrorCode::DatabaseBusy) => {
                 connection.execute_batch("BEGIN IMMEDIATE; ROLLBACK")?;
-            },
+            }
             told => return Ok(told?),
         }
     }

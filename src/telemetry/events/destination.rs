@@ -29,4 +29,34 @@ impl Telemetry {
             tracing::warn!(destination, %lead, ?fields, "cut texts that the destination cannot hold");
         }
     }
+
+    /// API calls that the org has used, and how many it has.
+    pub fn api_calls(&self, destination: &DestinationName, used: u64, limit: u64) {
+        let set = |gauge: &prometheus::IntGaugeVec, value: u64| {
+            gauge.with_label_values(&[destination.as_str()]).set(value.try_into().unwrap_or(i64::MAX));
+        };
+        set(&self.metrics.api_calls_used, used);
+        set(&self.metrics.api_calls_limit, limit);
+    }
+
+    pub fn api_calls_braked(&self, destination: &DestinationName, used: u64, limit: u64, max: u8) {
+        let destination = destination.as_str();
+        tracing::warn!(
+            destination,
+            used,
+            limit,
+            max,
+            "the org has used so many of its API calls that leads wait, and its other integrations keep their share"
+        );
+    }
+
+    /// Names of fields that we write, from the configuration; never what stands in them.
+    pub fn fields_refused(&self, destination: &DestinationName, code: &Code, fields: &[&str]) {
+        tracing::warn!(
+            destination = destination.as_str(),
+            code = code.as_str(),
+            ?fields,
+            "fields of a lead were refused"
+        );
+    }
 }
