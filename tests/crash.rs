@@ -85,7 +85,9 @@ impl Path {
                 contoso.set_latency(Duration::from_millis(50));
                 contoso.set_script(move |call| answers(call, leads, start));
             }
-            Self::LedgerGone | Self::Stop | Self::PostLedgerGone(_) | Self::PostStop(_) => contoso.set_latency(Duration::from_millis(1_500)),
+            Self::LedgerGone | Self::Stop | Self::PostLedgerGone(_) | Self::PostStop(_) => {
+                contoso.set_latency(Duration::from_millis(1_500))
+            }
         }
         for event in self.events() {
             world.broker.put(event);
@@ -150,9 +152,7 @@ fn answers(call: &Call, [refused, rejected, unanswered]: [LeadKey; 3], start: In
         key if key == refused && start.elapsed() < Duration::from_secs(20) => {
             Fault::Whole(Reply::Transient { code, quick: Quick::Pointless })
         }
-        key if key == unanswered && start.elapsed() < Duration::from_secs(4) => {
-            Fault::AnswerLost(Reply::Unknown(code))
-        }
+        key if key == unanswered && start.elapsed() < Duration::from_secs(4) => Fault::AnswerLost(Reply::Unknown(code)),
         _ => Fault::Nothing,
     }
 }

@@ -141,7 +141,8 @@ async fn a_ledger_of_schema_1_is_brought_up_and_keeps_all_that_was_in_it() {
     drop((claim, ledger));
     let again = open(&path).expect("the ledger opens again");
     assert_eq!(again.wait_queues().await.expect("an answer"), [destination("contoso")]);
-    let [(_, intent)] = &LedgerReader::open(&path).and_then(|reader| reader.intents(lead.key)).expect("found")[..] else {
+    let [(_, intent)] = &LedgerReader::open(&path).and_then(|reader| reader.intents(lead.key)).expect("found")[..]
+    else {
         panic!("no intent")
     };
     assert_eq!((intent.generation, intent.at), (3, at(1)));

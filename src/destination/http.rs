@@ -164,11 +164,22 @@ impl Http {
 
     /// Sends, and reads the whole answer.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        match self.send_in_parts(request).await? {
+            (answer, None) => Ok(answer),
+            (_, Some(failure)) => Err(failure),
+        }
+    }
+
+    /// Sends, and reads as much of the answer as comes: status and headers at least. With it, why the body is not whole.
+    pub async fn send_in_parts(&self, request: Request) -> Result<(Answer, Option<Failure>), Failure> {
         let response = self.client.execute(request).await.map_err(|error| failure(&error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = read(response).await?;
-        Ok(Answer { status, headers, body })
+        let (body, broken) = match read(response).await {
+            Ok(body) => (body, None),
+            Err(failure) => (Bytes::new(), Some(failure)),
+        };
+        Ok((Answer { status, headers, body }, broken))
     }
 }
 

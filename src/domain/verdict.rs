@@ -29,9 +29,7 @@ pub enum Finding {
     /// An earlier send of it may have arrived and was never answered, at a destination that cannot tell a repeat.
     SentBefore,
     /// The destination has had as many leads as it takes in a day; some are taken again after this long.
-    DayIsFull {
-        frees_in: Duration,
-    },
+    DayIsFull { frees_in: Duration },
     /// Another worker is sending this lead.
     ClaimedElsewhere,
     /// The ledger cannot read what it holds of this lead: a person must look.

@@ -7,8 +7,8 @@ use rusqlite::Connection;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::{intent_rows, rows};
 use super::writer::{Call, Owner};
+use super::{intent_rows, rows};
 use crate::domain::repeat::{self, Record};
 use crate::store::intents;
 use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing, Withdrawal};

@@ -225,7 +225,8 @@ fn check_version(connection: &Connection, path: &Path, when: When) -> Result<(),
 
 /// Brings a ledger of an earlier leadrelay up to ours, all at once or not at all. That one cannot read it any more.
 fn migrate(connection: &mut Connection) -> Result<(), Fault> {
-    let version = |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
+    let version =
+        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
     if version(connection)? == SCHEMA_VERSION {
         return Ok(());
     }

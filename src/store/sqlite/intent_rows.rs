@@ -63,7 +63,9 @@ pub(super) fn put_intent(
     destination: &DestinationName,
     intent: &Intent,
 ) -> Result<(), Fault> {
-    let put = format!("INSERT OR REPLACE INTO intents (lead, destination, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)");
+    let put = format!(
+        "INSERT OR REPLACE INTO intents (lead, destination, {COLUMNS}) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)"
+    );
     let Intent { generation, at, before, holder: Holder { token, epoch } } = *intent;
     connection.prepare_cached(&put)?.execute(params![
         lead.as_bytes(),
@@ -99,8 +101,7 @@ pub(super) fn posts_of_a_day(
     let select = "SELECT coalesce(sum(count), 0), min(hour) FROM posts
         WHERE destination = ?1 AND hour >= ?2 AND count > 0";
     let values = params![destination.as_str(), first_hour(now)];
-    let (used, first) =
-        connection.prepare_cached(select)?.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
+    let (used, first) = connection.prepare_cached(select)?.query_row(values, |row| Ok((row.get(0)?, row.get(1)?)))?;
     Ok(Posts { used: number(used)?, first })
 }
 

@@ -23,8 +23,8 @@ mod reader;
 pub use reader::{LedgerReader, Summary};
 
 use self::calls::{ClaimLeads, RecordDeliveries, RenewClaims, TakeOver, Withdraw, change, look};
-use self::intent_calls::{IntendSends, RetractIntents};
 use self::file::LedgerFile;
+use self::intent_calls::{IntendSends, RetractIntents};
 use self::writer::Writer;
 use super::claims::Claims;
 use super::ledger::{
