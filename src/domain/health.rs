@@ -144,8 +144,8 @@ impl Health {
         (started, now): (Instant, Instant),
         jitter: f64,
     ) -> Suspects {
-        if self.opened_at.is_some_and(|opened| started < opened) {
-            // Sent before the pause: it says nothing of the destination as it is now.
+        if self.opened_at.is_some_and(|opened| started <= opened) {
+            // Sent before the pause, for none starts in it: it says nothing of the destination as it is now.
             return if matches!(self.state, State::Open { cause: Cause::Rejecting, .. }) {
                 Suspects::Clear
             } else {
