@@ -237,10 +237,11 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-/// rustls reports through `io::Error`, which does not count what it wraps among its sources.
+/// rustls reports through `io::Error`, in which hyper's connector wraps it once more; neither counts what it wraps among
+/// its sources.
 fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_tls(inner))
 }
 
 #[derive(Debug, thiserror::Error)]
