@@ -14,9 +14,11 @@ pub enum Step {
     Decode,
     Withdraw,
     Claim,
+    Intend,
     Renew,
     Send,
     Record,
+    Retract,
     Release,
     Publish,
     Ack,
@@ -24,14 +26,16 @@ pub enum Step {
 }
 
 impl Step {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 13] = [
         Self::Consume,
         Self::Decode,
         Self::Withdraw,
         Self::Claim,
+        Self::Intend,
         Self::Renew,
         Self::Send,
         Self::Record,
+        Self::Retract,
         Self::Release,
         Self::Publish,
         Self::Ack,
@@ -44,9 +48,11 @@ impl Step {
             Self::Decode => "decode",
             Self::Withdraw => "withdraw",
             Self::Claim => "claim",
+            Self::Intend => "intend",
             Self::Renew => "renew",
             Self::Send => "send",
             Self::Record => "record",
+            Self::Retract => "retract",
             Self::Release => "release",
             Self::Publish => "publish",
             Self::Ack => "ack",

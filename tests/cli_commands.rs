@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 13] = [
+const COMMANDS: [&[&str]; 14] = [
     &["run"],
     &["config", "check"],
     &["topology", "apply"],

@@ -6,7 +6,10 @@ use std::time::Duration;
 use leadrelay::config::{
     Access, Address, AzureTable, Cloud, Config, Credential, Kind, LogFormat, LogLevel, SalesforceAuth, Store,
 };
+use leadrelay::domain::allowance::{Daily, OnDailyLimit};
+use leadrelay::domain::mapping::{LeadValue, MappedValue};
 use leadrelay::domain::repeat::{OnRepeat, Window};
+use leadrelay::domain::reply::OnUnknown;
 use leadrelay::domain::retry::Limits;
 use leadrelay::domain::route::Offer;
 
@@ -27,7 +30,7 @@ fn parse(text: &str) -> Config {
 
 /// The example with every commented key switched on.
 fn uncommented() -> String {
-    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_lowercase() || c == '_');
+    let is_word = |text: &str| text.chars().all(|c| c.is_ascii_alphanumeric() || c == '_');
     let is_key = |text: &str| text.starts_with('[') || text.split_once(" = ").is_some_and(|(key, _)| is_word(key));
     let uncommented = |line: &'static str| line.strip_prefix("# ").filter(|text| is_key(text)).unwrap_or(line);
     EXAMPLE.lines().map(uncommented).collect::<Vec<_>>().join("\n")
@@ -38,8 +41,8 @@ fn the_example_is_a_sound_configuration_and_its_comments_show_the_defaults() {
     let plain = parse(EXAMPLE);
     assert!(plain.warnings.is_empty());
     let mut all = parse(&uncommented());
-    assert_eq!(all.destinations.len(), 3);
-    assert_eq!(all.warnings.len(), 2, "the other destinations have no route");
+    assert_eq!(all.destinations.len(), 4);
+    assert_eq!(all.warnings.len(), 3, "the other destinations have no route");
     all.destinations.truncate(1);
     all.warnings.clear();
     let show = |config: &Config| {
@@ -182,4 +185,30 @@ fn a_salesforce_org_is_read_with_its_defaults_and_either_way_to_a_token() {
     let problems = leadrelay::app::check(&config);
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].to_string().contains("auth.private_key is no RSA private key"), "{}", problems[0]);
+}
+
+#[test]
+fn a_web_to_lead_form_is_read_with_its_defaults_and_as_it_is_written() {
+    let config = parse(&uncommented());
+    let destination = config.destination("wingtip-form").unwrap();
+    assert_eq!((destination.batch.max, destination.batch.in_flight_max), (1, 8));
+    let Kind::WebToLead(form) = &destination.kind else { panic!("{destination:?}") };
+    assert_eq!((form.oid.as_str(), form.on_unknown), ("00D5g0000000001", OnUnknown::DeadLetter));
+    assert_eq!(form.daily, Daily { limit: 500, on_limit: OnDailyLimit::Send });
+    let fields: Vec<_> = form.fields.iter().map(|mapping| (mapping.field.as_str(), &mapping.value)).collect();
+    let constant = MappedValue::Constant("7015g000000abcd".into());
+    let expected = [
+        ("00N5g000001aaaa", &MappedValue::Of(LeadValue::Journey)),
+        ("00N5g000001bbbb", &MappedValue::Of(LeadValue::Stage)),
+        ("Campaign_ID", &constant),
+    ];
+    assert_eq!(fields, expected);
+    let own = uncommented()
+        .replace("\"00D5g0000000001\"", "\"00D5g0000000001EAA\"")
+        .replace("on_unknown = \"dead-letter\"", "on_unknown = \"resend\"")
+        .replace("daily_limit = 500", "daily_limit = 40")
+        .replace("on_daily_limit = \"send\"", "on_daily_limit = \"wait\"");
+    let Kind::WebToLead(form) = parse(&own).destination("wingtip-form").unwrap().kind.clone() else { panic!() };
+    assert_eq!((form.oid.as_str(), form.on_unknown), ("00D5g0000000001EAA", OnUnknown::Resend));
+    assert_eq!(form.daily, Daily { limit: 40, on_limit: OnDailyLimit::Wait });
 }

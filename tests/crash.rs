@@ -1,5 +1,5 @@
 //! The crash test: stop after (and before) every step of every path, restart, and find nothing lost and nothing
-//! delivered twice.
+//! delivered twice; where the destination cannot tell a repeat, nothing sent twice, or nothing missing, as configured.
 
 mod support;
 
@@ -8,7 +8,9 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leadrelay::destination::memory::{Call, Fault};
-use leadrelay::domain::reply::{Code, Quick, Reply};
+use leadrelay::domain::envelope::{self, HeaderValue, Message};
+use leadrelay::domain::lead_key::LeadKey;
+use leadrelay::domain::reply::{Code, OnUnknown, Quick, Reply};
 use leadrelay::steps::{Edge, Passing, Step, Steps};
 use support::world::{Event, Life, World, raw};
 use tokio::time::Instant;
@@ -16,7 +18,7 @@ use tokio::time::Instant;
 const OFFER: &str = "contoso.appliance";
 
 /// What happens to the worker's work, so that every step is passed.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Path {
     /// First deliveries, duplicates, merges, dead letters.
     Deliver,
@@ -30,14 +32,43 @@ enum Path {
     LedgerGone,
     /// The worker is asked to stop in the middle.
     Stop,
+    /// To a destination that cannot tell a repeat: accepted, rejected, refused for a while, never answered, repeated.
+    Post(OnUnknown),
+    /// Likewise, and the ledger stays away until everything is handed back.
+    PostLedgerGone(OnUnknown),
+    /// Likewise, and the worker is asked to stop in the middle.
+    PostStop(OnUnknown),
 }
 
 impl Path {
-    const ALL: [Self; 6] =
-        [Self::Deliver, Self::Withdraw, Self::SplitSlowly, Self::Pause, Self::LedgerGone, Self::Stop];
+    const ALL: [Self; 12] = [
+        Self::Deliver,
+        Self::Withdraw,
+        Self::SplitSlowly,
+        Self::Pause,
+        Self::LedgerGone,
+        Self::Stop,
+        Self::Post(OnUnknown::DeadLetter),
+        Self::Post(OnUnknown::Resend),
+        Self::PostLedgerGone(OnUnknown::DeadLetter),
+        Self::PostLedgerGone(OnUnknown::Resend),
+        Self::PostStop(OnUnknown::DeadLetter),
+        Self::PostStop(OnUnknown::Resend),
+    ];
+
+    /// What becomes of a lead of unknown outcome, where the destination cannot tell a repeat.
+    fn posts(self) -> Option<OnUnknown> {
+        match self {
+            Self::Post(on_unknown) | Self::PostLedgerGone(on_unknown) | Self::PostStop(on_unknown) => Some(on_unknown),
+            _ => None,
+        }
+    }
 
     fn world(self) -> World {
-        let world = World::new(&["contoso"]);
+        let world = match self.posts() {
+            None => World::new(&["contoso"]),
+            Some(on_unknown) => World::posting("contoso", on_unknown, None),
+        };
         let contoso = world.destination("contoso");
         let start = Instant::now();
         match self {
@@ -49,7 +80,14 @@ impl Path {
                 contoso.set_script(move |call| fails_for(call, bad, start, Duration::from_secs(120)));
             }
             Self::Pause => contoso.set_script(move |_| throttled(start)),
-            Self::LedgerGone | Self::Stop => contoso.set_latency(Duration::from_millis(1_500)),
+            Self::Post(_) => {
+                let leads = [3, 4, 5].map(|n| world.key(&format!("lead{n}@example.com"), OFFER));
+                contoso.set_latency(Duration::from_millis(50));
+                contoso.set_script(move |call| answers(call, leads, start));
+            }
+            Self::LedgerGone | Self::Stop | Self::PostLedgerGone(_) | Self::PostStop(_) => {
+                contoso.set_latency(Duration::from_millis(1_500))
+            }
         }
         for event in self.events() {
             world.broker.put(event);
@@ -57,7 +95,7 @@ impl Path {
         world
     }
 
-    fn events(self) -> Vec<leadrelay::domain::envelope::Message> {
+    fn events(self) -> Vec<Message> {
         let lead = |n: u32| Event::new(&format!("lead{n}@example.com"), OFFER);
         let mut events: Vec<_> = (0..6).map(|n| lead(n).message()).collect();
         match self {
@@ -74,14 +112,22 @@ impl Path {
                 events.push(lead(1).at(10).withdrawn().message());
                 events.push(lead(1).at(20).message());
             }
+            Self::Post(_) => {
+                events.extend((0..3).map(|n| lead(n).message()));
+                events.push(lead(7).set("/Action", "DNC").message());
+                events.push(lead(7).set("/Action", "PLT").at(5).message());
+                events.push(lead(1).at(10).withdrawn().message());
+                events.push(raw("not json"));
+            }
             Self::SplitSlowly | Self::Pause | Self::LedgerGone | Self::Stop => {}
+            Self::PostLedgerGone(_) | Self::PostStop(_) => {}
         }
         events
     }
 
     /// What happens to the worker from outside while it works.
     async fn disturb(self, world: &World) {
-        if self == Self::LedgerGone {
+        if matches!(self, Self::LedgerGone | Self::PostLedgerGone(_)) {
             tokio::time::sleep(Duration::from_millis(700)).await;
             world.ledger.fail(true);
             tokio::time::sleep(Duration::from_secs(100)).await;
@@ -90,11 +136,24 @@ impl Path {
     }
 }
 
-fn fails_for(call: &Call, bad: leadrelay::domain::lead_key::LeadKey, start: Instant, during: Duration) -> Fault {
+fn fails_for(call: &Call, bad: LeadKey, start: Instant, during: Duration) -> Fault {
     if call.keys.contains(&bad) && start.elapsed() < during {
         Fault::Whole(Reply::Transient { code: Code::known("http_500"), quick: Quick::Pointless })
     } else {
         Fault::Nothing
+    }
+}
+
+/// One is refused for a while, one is rejected, one arrives and is never answered.
+fn answers(call: &Call, [refused, rejected, unanswered]: [LeadKey; 3], start: Instant) -> Fault {
+    let code = Code::known("code");
+    match call.keys[0] {
+        key if key == rejected => Fault::Whole(Reply::Rejected(code)),
+        key if key == refused && start.elapsed() < Duration::from_secs(20) => {
+            Fault::Whole(Reply::Transient { code, quick: Quick::Pointless })
+        }
+        key if key == unanswered && start.elapsed() < Duration::from_secs(4) => Fault::AnswerLost(Reply::Unknown(code)),
+        _ => Fault::Nothing,
     }
 }
 
@@ -114,7 +173,10 @@ struct Remains {
     dead: BTreeSet<Vec<u8>>,
 }
 
-fn remains(world: &World, when: &str) -> Remains {
+fn remains(world: &World, path: Path, when: &str) -> Remains {
+    if let Some(on_unknown) = path.posts() {
+        return remains_of_posts(world, on_unknown, when);
+    }
     let contoso = world.destination("contoso");
     contoso.assert_no_lead_was_created_twice();
     assert_eq!(world.broker.dropped(), 0, "{when}");
@@ -127,6 +189,37 @@ fn remains(world: &World, when: &str) -> Remains {
         leads: contoso.holdings().into_iter().map(lead).collect(),
         dead: world.dead().into_iter().map(|letter| letter.body.to_vec()).collect(),
     }
+}
+
+/// The destination counts every send that arrives. Once at most: each lead is there once, or dead, and neither nobody's.
+/// Again: each is there, and nothing is dead for not being known to be.
+fn remains_of_posts(world: &World, on_unknown: OnUnknown, when: &str) -> Remains {
+    let contoso = world.destination("contoso");
+    assert_eq!(contoso.breaches(), [""; 0], "{when}");
+    assert_eq!(world.broker.dropped(), 0, "{when}");
+    let mut leads: BTreeMap<String, String> = BTreeMap::new();
+    for (key, holding) in contoso.holdings() {
+        // One lead is created twice by design: first as do-not-contact, then with an action that may be heard.
+        let most = if key == world.key("lead7@example.com", OFFER) { 2 } else { 1 };
+        assert!(on_unknown == OnUnknown::Resend || holding.created <= most, "{when}: {key} {} times", holding.created);
+        leads.insert(format!("{key:?}"), "accounted for".into());
+    }
+    let mut dead = BTreeSet::new();
+    for letter in world.dead() {
+        let reason = letter.properties.headers.get(envelope::REASON).and_then(HeaderValue::as_text);
+        assert!(on_unknown == OnUnknown::DeadLetter || reason != Some("unknown"), "{when}");
+        match serde_json::from_slice::<serde_json::Value>(&letter.body) {
+            // Of a lead that would have been rejected a crash may hide that it was.
+            Ok(event) if on_unknown == OnUnknown::DeadLetter => {
+                let key = world.key(event["CustomerInfo"]["Email"].as_str().unwrap(), OFFER);
+                leads.insert(format!("{key:?}"), "accounted for".into());
+            }
+            _ => drop(dead.insert(letter.body.to_vec())),
+        }
+    }
+    // Withdrawn at about the time at which it is sent: delivered and left unmarked, or suppressed.
+    leads.remove(&format!("{:?}", world.key("lead1@example.com", OFFER)));
+    Remains { leads, dead }
 }
 
 type Passes = Arc<Mutex<HashMap<(Step, Edge), u32>>>;
@@ -150,7 +243,7 @@ async fn run(path: Path, crash: Option<(Step, Edge, u32)>) -> (Remains, Passes) 
     let life = world.start_watched(steps.clone()).await;
     let crashed = async { steps.crashed().await };
     let work = async {
-        if path == Path::Stop {
+        if matches!(path, Path::Stop | Path::PostStop(_)) {
             tokio::time::sleep(Duration::from_millis(700)).await;
         } else {
             path.disturb(&world).await;
@@ -169,7 +262,7 @@ async fn run(path: Path, crash: Option<(Step, Edge, u32)>) -> (Remains, Passes) 
     let second = world.start().await;
     world.settle().await;
     second.stop().await;
-    (remains(&world, &format!("{path:?} {crash:?}")), passes)
+    (remains(&world, path, &format!("{path:?} {crash:?}")), passes)
 }
 
 async fn stop_or_crash(life: Life, steps: &Steps, world: &World) {

@@ -11,6 +11,7 @@ use leadrelay::store::sqlite::SqliteLedger;
 use leadrelay::telemetry::Telemetry;
 use tokio::time::{Instant, advance};
 
+mod intents;
 mod leads;
 mod permutations;
 
@@ -102,7 +103,20 @@ on_every_ledger! {
     a_probe_succeeds_and_leaves_nothing,
     any_permutation_of_grants_and_withdrawals_ends_in_the_latest,
     every_record_comes_back_as_it_was,
+    an_intent_outlives_its_owner_and_bars_all_but_a_replay,
+    an_intent_bars_the_next_claim_of_the_same_owner_too,
+    the_same_intention_twice_is_done_once,
+    what_is_taken_back_bars_nobody_and_counts_for_nothing,
+    a_claim_that_was_lost_takes_back_its_own_intent_only,
+    a_replay_that_is_taken_back_leaves_the_doubt_it_found,
+    a_delivery_ends_its_own_intent_and_no_other,
+    an_earlier_owner_neither_intends_nor_retracts,
+    a_batch_is_intended_lead_by_lead_or_not_at_all,
+    a_day_takes_as_many_as_it_may_and_frees_them_by_the_hour,
+    a_delivered_post_goes_on_counting,
 }
+
+use intents::*;
 
 use permutations::{any_permutation_of_grants_and_withdrawals_ends_in_the_latest, every_record_comes_back_as_it_was};
 
@@ -397,6 +411,8 @@ async fn empty_batches_are_answered_empty(store: &dyn Store) {
     assert!(ledger.renew(vec![]).await.expect("an answer").is_empty());
     assert!(ledger.record([].into()).await.expect("an answer").is_empty());
     assert!(ledger.withdraw(vec![]).await.expect("an answer").is_empty());
+    assert!(ledger.intend(vec![], Default::default()).await.expect("an answer").is_empty());
+    ledger.retract(vec![]).await.expect("an answer");
     ledger.release(vec![]).await;
 }
 

@@ -9,7 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use leadrelay::domain::lead_key::Keyring;
-use leadrelay::store::ledger::{Ledger, LedgerError};
+use leadrelay::store::ledger::{Intended, Ledger, LedgerError, Terms};
 use leadrelay::store::sqlite::{LedgerReader, SqliteLedger};
 use leadrelay::telemetry::Telemetry;
 use rusqlite::Connection;
@@ -85,9 +85,91 @@ async fn a_ledger_of_a_newer_leadrelay_is_refused_and_left_alone() {
     let (_folder, path) = folder();
     kept(&path).await;
     let newer = Connection::open(&path).expect("the file opens");
-    newer.execute_batch("PRAGMA user_version = 2").expect("a newer schema");
+    newer.execute_batch("PRAGMA user_version = 3").expect("a newer schema");
     drop(newer);
     refused(&path, "it was kept by a newer leadrelay");
+}
+
+/// The tables of schema 1, by their SQL.
+const SCHEMA_1: &str = "
+    CREATE TABLE meta (only INTEGER PRIMARY KEY CHECK (only = 1), fingerprint TEXT NOT NULL, epoch INTEGER NOT NULL)
+        STRICT;
+    CREATE TABLE leads (id INTEGER PRIMARY KEY, lead BLOB NOT NULL, destination TEXT NOT NULL, person BLOB NOT NULL,
+        record BLOB NOT NULL) STRICT;
+    CREATE UNIQUE INDEX leads_by_lead ON leads (lead, destination);
+    CREATE INDEX leads_by_person ON leads (person);
+    CREATE TABLE withdrawals (person BLOB NOT NULL PRIMARY KEY, at_second INTEGER NOT NULL,
+        at_nanosecond INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE wait_queues (destination TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
+    CREATE TABLE ballast (only INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
+    PRAGMA application_id = 0x4c524c59;
+    PRAGMA user_version = 1;
+    PRAGMA journal_mode = WAL;
+";
+
+/// A ledger as schema 1 kept it: with one record, one withdrawal, one wait queue, in its fourth epoch.
+fn kept_by_schema_1(path: &Path) -> leadrelay::domain::lead::Lead {
+    let lead = lead(EMAIL, 0);
+    // Taken from a file of schema 1: the bytes of a record never change.
+    let record = hex::decode("01d00f00040a010001060003612e620103494e530000010309090909090909090000").expect("hex");
+    let old = Connection::open(path).expect("a file");
+    old.execute_batch(SCHEMA_1).expect("schema 1");
+    old.execute("INSERT INTO meta VALUES (1, ?1, 4)", [keyring().fingerprint()]).expect("meta");
+    let row = rusqlite::params![lead.key.as_bytes(), lead.person.as_bytes(), record];
+    old.execute("INSERT INTO leads VALUES (1, ?1, 'contoso', ?2, ?3)", row).expect("a record");
+    old.execute("INSERT INTO withdrawals VALUES (?1, 7, 0)", [[7_u8; 16]]).expect("a withdrawal");
+    old.execute("INSERT INTO wait_queues VALUES ('contoso')", []).expect("a wait queue");
+    lead
+}
+
+#[tokio::test]
+async fn a_ledger_of_schema_1_is_brought_up_and_keeps_all_that_was_in_it() {
+    let (_folder, path) = folder();
+    let lead = kept_by_schema_1(&path);
+    let reader = LedgerReader::open(&path).expect("it may be looked into before");
+    assert_eq!((reader.summary().expect("a summary").intents, reader.intents(lead.key).expect("none")), (0, vec![]));
+    drop(reader);
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let claim = granted(&ledger, &lead).await;
+    assert_eq!(claim.record().map(|record| record.offer.as_str()), Some("a.b"));
+    let intended = ledger.intend(vec![claim.intention(3, at(1))], Terms::default()).await.expect("an answer");
+    assert_eq!(intended, [Intended::Done]);
+    let summary = LedgerReader::open(&path).and_then(|reader| reader.summary()).expect("a summary");
+    assert_eq!((summary.epoch, summary.withdrawals, summary.intents), (5, 1, 1));
+    assert_eq!((summary.wait_queues, summary.leads), (vec![destination("contoso")], vec![(destination("contoso"), 1)]));
+    drop((claim, ledger));
+    let again = open(&path).expect("the ledger opens again");
+    assert_eq!(again.wait_queues().await.expect("an answer"), [destination("contoso")]);
+    let [(_, intent)] = &LedgerReader::open(&path).and_then(|reader| reader.intents(lead.key)).expect("found")[..]
+    else {
+        panic!("no intent")
+    };
+    assert_eq!((intent.generation, intent.at), (3, at(1)));
+}
+
+#[tokio::test]
+async fn a_ledger_of_schema_1_under_another_secret_is_left_as_it_is() {
+    let (folder, path) = folder();
+    kept_by_schema_1(&path);
+    let before = files(folder.path());
+    let other = SqliteLedger::open(&path, &Keyring::new(b"another secret"), Arc::new(Telemetry::new())).map(|_| ());
+    assert!(matches!(other, Err(LedgerError::Unusable(_))), "{other:?}");
+    assert_eq!(files(folder.path()), before);
+}
+
+#[test]
+fn workers_that_start_at_once_on_a_ledger_of_schema_1_all_open_it() {
+    for _ in 0..20 {
+        let (_folder, path) = folder();
+        kept_by_schema_1(&path);
+        std::thread::scope(|scope| {
+            let openers: Vec<_> = (0..4).map(|_| scope.spawn(|| open(&path).map(|_| ()))).collect();
+            for opener in openers {
+                opener.join().expect("no panic").expect("the ledger opens");
+            }
+        });
+    }
 }
 
 #[tokio::test]

@@ -84,12 +84,14 @@ fn every_module_uses_only_what_the_architecture_allows_it() {
 }
 
 /// Calls of the seams that leave a trace outside the process, or an answer on which much depends.
-const SEAM_CALLS: [&str; 9] = [
+const SEAM_CALLS: [&str; 11] = [
     "broker.consume(",
     "broker.publish(",
     "ledger.claim(",
+    "ledger.intend(",
     "ledger.renew(",
     "ledger.record(",
+    "ledger.retract(",
     "ledger.release(",
     "ledger.withdraw(",
     "destination.send(",
@@ -97,9 +99,10 @@ const SEAM_CALLS: [&str; 9] = [
 ];
 
 /// Calls that change nothing, or that a crash cannot hurt: done again, they do the same.
-const HARMLESS: [&str; 8] = [
+const HARMLESS: [&str; 9] = [
     "broker.link(",
     "broker.depth(",
+    "ledger.posted(",
     "ledger.probe(",
     "ledger.wait_queues(",
     "ledger.remember_wait_queue(",

@@ -31,8 +31,8 @@ pub mod sandbox;
 pub mod crash_point;
 
 pub use operator::{
-    DeadLetters, Part, PartState, Producer, dead_letters, ledger_look_up, topology_apply, topology_check,
-    topology_prune,
+    DeadLetters, Intent, Known, Part, PartState, Producer, dead_letters, ledger_look_up, topology_apply,
+    topology_check, topology_prune,
 };
 pub use parts::check;
 pub use probe::{Probed, destination_probe};

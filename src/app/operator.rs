@@ -11,6 +11,7 @@ use crate::domain::envelope::Message;
 use crate::domain::lead_key::LeadKey;
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
+pub use crate::store::intents::Intent;
 use crate::store::sqlite::LedgerReader;
 use crate::telemetry::Telemetry;
 
@@ -127,9 +128,18 @@ pub async fn dead_letters(config: &Config, at_most: usize) -> anyhow::Result<Dea
     Ok(DeadLetters { letters, depth })
 }
 
-/// What the ledger knows of one lead, at every destination. Reads beside a worker that runs.
-pub async fn ledger_look_up(config: &Config, key: LeadKey) -> anyhow::Result<Vec<(DestinationName, Record)>> {
-    Ok(reader(config)?.look_up(key)?)
+/// What the ledger knows of one lead, at every destination.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Known {
+    pub records: Vec<(DestinationName, Record)>,
+    /// It may have been sent there, and that was never answered; or it is being sent now.
+    pub intents: Vec<(DestinationName, Intent)>,
+}
+
+/// Reads beside a worker that runs.
+pub async fn ledger_look_up(config: &Config, key: LeadKey) -> anyhow::Result<Known> {
+    let reader = reader(config)?;
+    Ok(Known { records: reader.look_up(key)?, intents: reader.intents(key)? })
 }
 
 fn reader(config: &Config) -> anyhow::Result<LedgerReader> {

@@ -15,6 +15,7 @@ use crate::destination::http::HttpSettings;
 use crate::destination::salesforce::rest::assertion::SigningKey;
 use crate::destination::salesforce::rest::auth;
 use crate::destination::salesforce::rest::{self, Rest};
+use crate::destination::salesforce::web_to_lead::{self, WebToLead};
 use crate::domain::health;
 use crate::domain::lead_key::Keyring;
 use crate::domain::repeat::RepeatPolicy;
@@ -50,7 +51,7 @@ fn unreadable_secret(kind: &Kind) -> Option<(config::Place, &'static str, String
             let error = SigningKey::from_pem(private_key.value.expose()).err()?;
             Some((private_key.place.clone(), "auth.private_key", error.to_string()))
         }
-        Kind::AzureTable(_) | Kind::Salesforce(_) => None,
+        Kind::AzureTable(_) | Kind::Salesforce(_) | Kind::WebToLead(_) => None,
     }
 }
 
@@ -95,6 +96,7 @@ fn adapter(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> any
     Ok(match &destination.kind {
         Kind::AzureTable(table) => Arc::new(azure_table(destination, table, Arc::clone(telemetry))?),
         Kind::Salesforce(org) => Arc::new(salesforce(destination, org, Arc::clone(telemetry))?),
+        Kind::WebToLead(org) => Arc::new(web_to_lead(destination, org, Arc::clone(telemetry))?),
     })
 }
 
@@ -136,6 +138,24 @@ pub fn salesforce(
         ..rest::Settings::new(name, instance_url, external_id, credential)
     };
     Ok(Rest::new(settings, telemetry)?)
+}
+
+fn web_to_lead(
+    destination: &config::Destination,
+    org: &config::WebToLead,
+    telemetry: Arc<Telemetry>,
+) -> anyhow::Result<WebToLead> {
+    let settings = web_to_lead::Settings {
+        oid: org.oid.clone(),
+        endpoint: org.endpoint.clone(),
+        fields: org.fields.clone(),
+        on_unknown: org.on_unknown,
+        daily: org.daily,
+        in_flight_max: destination.batch.in_flight_max,
+        send_timeout: destination.timeout,
+        http: http(destination),
+    };
+    Ok(WebToLead::new(settings, telemetry)?)
 }
 
 fn azure_table(

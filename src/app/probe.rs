@@ -25,7 +25,7 @@ pub enum Probed {
 pub async fn destination_probe(config: &Config, name: &DestinationName) -> anyhow::Result<Probed> {
     let destination = config.destination(name.as_str()).with_context(|| format!("there is no destination {name}"))?;
     match &destination.kind {
-        Kind::AzureTable(_) => Ok(Probed::CannotTell),
+        Kind::AzureTable(_) | Kind::WebToLead(_) => Ok(Probed::CannotTell),
         Kind::Salesforce(org) => {
             let org = parts::salesforce(destination, org, Arc::new(Telemetry::new()))?;
             Ok(org.probe().await.map_or_else(Probed::Refused, Probed::Told))

@@ -8,7 +8,7 @@ use serde_json::json;
 
 use super::screen::age;
 use super::{ConfigFile, Exit, Misused, wait_for};
-use crate::app;
+use crate::app::{self, Intent, Known};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::lead_key::{Keyring, LeadKey};
@@ -43,17 +43,19 @@ pub struct Show {
 pub fn run(Command::Show(show): Command, config: &ConfigFile) -> anyhow::Result<Exit> {
     let config = config.load()?;
     let key = show.key(&config)?;
-    let records = wait_for(app::ledger_look_up(&config, key))?;
+    let known = wait_for(app::ledger_look_up(&config, key))?;
+    let nothing = known.records.is_empty() && known.intents.is_empty();
     let mut out = std::io::stdout().lock();
     if show.json {
-        let records: Vec<_> = records.iter().map(as_json).collect();
-        writeln!(out, "{}", json!({ "lead_key": key.to_string(), "records": records }))?;
-    } else if records.is_empty() {
+        let records: Vec<_> = known.records.iter().map(as_json).collect();
+        let intents: Vec<_> = known.intents.iter().map(intent_as_json).collect();
+        writeln!(out, "{}", json!({ "lead_key": key.to_string(), "records": records, "intents": intents }))?;
+    } else if nothing {
         writeln!(out, "{key}: never delivered")?;
     } else {
-        out.write_all(as_text(key, &records, Clock::System.now()).as_bytes())?;
+        out.write_all(as_text(key, &known, Clock::System.now()).as_bytes())?;
     }
-    Ok(if records.is_empty() { Exit::Failed } else { Exit::Done })
+    Ok(if nothing { Exit::Failed } else { Exit::Done })
 }
 
 impl Show {
@@ -69,7 +71,7 @@ impl Show {
     }
 }
 
-fn as_text(key: LeadKey, records: &[(DestinationName, Record)], now: Timestamp) -> String {
+fn as_text(key: LeadKey, Known { records, intents }: &Known, now: Timestamp) -> String {
     let mut text = format!("lead {key}\n");
     for (destination, record) in records {
         let actions = record.actions.iter().map(|(action, at)| format!("{action} at {at}"));
@@ -85,7 +87,18 @@ fn as_text(key: LeadKey, records: &[(DestinationName, Record)], now: Timestamp) 
             record.granted_at,
         );
     }
+    for (destination, Intent { generation, at, .. }) in intents {
+        let replayed = if *generation > 0 { format!(", as replay {generation}") } else { String::new() };
+        text += &format!(
+            "{destination}\n  sent, and not answered: {} ago, at {at}{replayed}\n    look there whether it arrived\n",
+            age(*at, now),
+        );
+    }
     text
+}
+
+fn intent_as_json((destination, intent): &(DestinationName, Intent)) -> serde_json::Value {
+    json!({ "destination": destination.as_str(), "generation": intent.generation, "at": intent.at })
 }
 
 fn as_json((destination, record): &(DestinationName, Record)) -> serde_json::Value {
@@ -106,14 +119,25 @@ fn as_json((destination, record): &(DestinationName, Record)) -> serde_json::Val
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::sync::Arc;
 
     use super::*;
     use crate::domain::event::CustomerField;
     use crate::domain::lead_key::{Digest, PersonKey};
     use crate::domain::repeat::FieldRecord;
+    use crate::store::ledger::{Ask, Claiming, Ledger, Terms};
+    use crate::store::sqlite::{LedgerReader, SqliteLedger};
 
     fn time(text: &str) -> Timestamp {
         text.parse().unwrap()
+    }
+
+    fn keyring() -> Keyring {
+        Keyring::new(b"a secret of the deployment")
+    }
+
+    fn runtime() -> tokio::runtime::Runtime {
+        tokio::runtime::Builder::new_current_thread().enable_time().build().expect("a runtime")
     }
 
     #[test]
@@ -130,8 +154,9 @@ mod tests {
             granted_at: at,
             marked_for: Some(at),
         };
-        let records = [(DestinationName::parse("contoso").unwrap(), record)];
-        let text = as_text(LeadKey::from_bytes([1; 16]), &records, time("2026-11-22T12:00:00Z"));
+        let records = vec![(DestinationName::parse("contoso").unwrap(), record)];
+        let known = Known { records, intents: Vec::new() };
+        let text = as_text(LeadKey::from_bytes([1; 16]), &known, time("2026-11-22T12:00:00Z"));
         assert_eq!(
             text,
             "lead 01010101010101010101010101010101\ncontoso\n  delivered: 2d 2h ago, at 2026-11-20T10:00:00Z\n  \
@@ -139,9 +164,35 @@ mod tests {
              fields: FirstName, Email\n  consent: 2026-11-20T10:00:00Z\n  \
              do not contact: withdrawn at 2026-11-20T10:00:00Z\n"
         );
-        let json = as_json(&records[0]);
+        let json = as_json(&known.records[0]);
         assert_eq!(json["actions"]["PLT"], "2026-11-20T10:00:00Z");
         assert_eq!(json["fields"], json!(["FirstName", "Email"]));
         assert!(!json.to_string().contains("abab") && !json.to_string().contains("0707"));
+    }
+
+    #[test]
+    fn a_lead_that_may_have_been_sent_is_told_with_what_to_do() {
+        // Only a ledger makes one.
+        let path = tempfile::tempdir().expect("a folder");
+        let known = runtime().block_on(async {
+            let ledger = SqliteLedger::open(&path.path().join("l.db"), &keyring(), Arc::default()).expect("a ledger");
+            ledger.take_over().await.expect("taken over");
+            let (key, destination) = (LeadKey::from_bytes([1; 16]), DestinationName::parse("contoso").unwrap());
+            let person = PersonKey::from_bytes([7; 16]);
+            let asks = vec![Ask { key, destination, person, granted_at: None }];
+            let Claiming::Granted(claim) = ledger.claim(asks).await.expect("an answer").remove(0) else { panic!() };
+            let intention = claim.intention(2, time("2026-11-20T10:00:00Z"));
+            ledger.intend(vec![intention], Terms::default()).await.expect("committed");
+            let intents = LedgerReader::open(&path.path().join("l.db")).and_then(|reader| reader.intents(key));
+            Known { records: Vec::new(), intents: intents.expect("found") }
+        });
+        let text = as_text(LeadKey::from_bytes([1; 16]), &known, time("2026-11-22T12:00:00Z"));
+        assert_eq!(
+            text,
+            "lead 01010101010101010101010101010101\ncontoso\n  sent, and not answered: 2d 2h ago, at \
+             2026-11-20T10:00:00Z, as replay 2\n    look there whether it arrived\n"
+        );
+        let json = intent_as_json(&known.intents[0]);
+        assert_eq!((&json["destination"], &json["generation"]), (&"contoso".into(), &2.into()));
     }
 }

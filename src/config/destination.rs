@@ -5,6 +5,7 @@ use std::time::Duration;
 use super::meaning::REPEATS;
 use super::raw::{Placed, Section};
 use super::salesforce::{self, Salesforce};
+use super::web_to_lead::{self, WebToLead};
 use super::{Place, Secret};
 use crate::domain::repeat::OnRepeat;
 use crate::domain::route::DestinationName;
@@ -34,6 +35,7 @@ pub struct Batch {
 pub enum Kind {
     AzureTable(AzureTable),
     Salesforce(Salesforce),
+    WebToLead(WebToLead),
 }
 
 #[derive(Clone, Debug)]
@@ -87,12 +89,18 @@ pub enum Credential {
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
 const SALESFORCE: &str = "salesforce";
+const WEB_TO_LEAD: &str = "salesforce-web-to-lead";
 
 pub fn batch(section: &mut Section<'_>) -> Batch {
     // What fits into a transaction of a table, and into a collection of Salesforce's.
-    let most = if section.peek("kind") == Some(SALESFORCE) { 200 } else { 100 };
+    let (most, in_flight) = match section.peek("kind") {
+        Some(SALESFORCE) => (200, 4),
+        // A form is one lead.
+        Some(WEB_TO_LEAD) => (1, web_to_lead::IN_FLIGHT),
+        Some(_) | None => (100, 4),
+    };
     let max = section.integer("batch_max", 1..=most, most).value as usize;
-    let in_flight_max = section.integer("in_flight_max", 1..=64, 4).value as usize;
+    let in_flight_max = section.integer("in_flight_max", 1..=64, in_flight).value as usize;
     Batch { max, in_flight_max }
 }
 
@@ -101,7 +109,7 @@ pub fn of(name: &Placed<String>, mut section: Section<'_>, batch: Batch, on_repe
     if let Err(illegal) = &parsed {
         section.note(&name.place, "", "is no name of a destination", illegal.to_string());
     }
-    let on_repeat = section.choice("on_repeat", &REPEATS).unwrap_or(on_repeat);
+    let own_repeat = section.choice("on_repeat", &REPEATS);
     let timeout = section.duration("timeout", Duration::from_secs(1)..=TIMEOUT_MAX, Duration::from_secs(15));
     let allow_plaintext = section.boolean("allow_plaintext");
     let missing = !section.has("kind");
@@ -109,18 +117,28 @@ pub fn of(name: &Placed<String>, mut section: Section<'_>, batch: Batch, on_repe
     enum Form {
         AzureTable,
         Salesforce,
+        WebToLead,
     }
-    let kind = section.choice("kind", &[("azure-table", Form::AzureTable), (SALESFORCE, Form::Salesforce)]);
+    let forms = [("azure-table", Form::AzureTable), (SALESFORCE, Form::Salesforce), (WEB_TO_LEAD, Form::WebToLead)];
+    let kind = section.choice("kind", &forms);
     if missing {
-        section.missing("kind", "write kind = \"azure-table\" or \"salesforce\"");
+        section.missing("kind", "write kind = \"azure-table\", \"salesforce\" or \"salesforce-web-to-lead\"");
     }
     // Of an unknown kind we do not know the keys either.
     let kind = match kind? {
         Form::AzureTable => azure_table(&mut section, allow_plaintext).map(Kind::AzureTable),
         Form::Salesforce => salesforce::of(&mut section, allow_plaintext).map(Kind::Salesforce),
+        Form::WebToLead => {
+            if own_repeat == Some(OnRepeat::Merge) {
+                let mend = "take it out: Web-to-Lead cannot change a lead, and drops repeats";
+                section.note(&section.place, "on_repeat", "is \"merge\"", mend);
+            }
+            web_to_lead::of(&mut section, allow_plaintext).map(Kind::WebToLead)
+        }
     };
     let place = section.place.clone();
     section.finish();
+    let on_repeat = own_repeat.unwrap_or(on_repeat);
     Some(Destination { name: parsed.ok()?, place, kind: kind?, on_repeat, batch, timeout, allow_plaintext })
 }
 

@@ -17,6 +17,7 @@ pub mod secret;
 pub mod destination;
 pub mod fields;
 pub mod salesforce;
+pub mod web_to_lead;
 mod raw;
 mod meaning;
 mod spelling;
@@ -27,6 +28,7 @@ pub use raw::Placed;
 pub use salesforce::{Salesforce, SalesforceAuth};
 pub use secret::Secret;
 pub use spelling::nearest;
+pub use web_to_lead::WebToLead;
 
 #[derive(Clone, Debug)]
 pub struct Config {

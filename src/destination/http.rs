@@ -24,6 +24,9 @@ pub struct HttpSettings {
     /// From the first byte sent to the last received.
     pub timeout: Duration,
     pub proxy: Proxy,
+    /// Idle connections kept for the next request. One that the other side closes at that moment leaves open whether the
+    /// request arrived: none are kept where that matters.
+    pub idle_max: usize,
     /// Also elsewhere than on loopback, `http://` will do.
     pub allow_plaintext: bool,
 }
@@ -34,6 +37,7 @@ impl Default for HttpSettings {
             connect_timeout: Duration::from_secs(5),
             timeout: Duration::from_secs(15),
             proxy: Proxy::None,
+            idle_max: 16,
             allow_plaintext: false,
         }
     }
@@ -127,7 +131,7 @@ impl Http {
             .connect_timeout(settings.connect_timeout)
             .timeout(settings.timeout)
             .pool_idle_timeout(Duration::from_secs(60))
-            .pool_max_idle_per_host(16)
+            .pool_max_idle_per_host(settings.idle_max)
             .user_agent(concat!("leadrelay/", env!("CARGO_PKG_VERSION")));
         let builder = match &settings.proxy {
             Proxy::None => builder.no_proxy(),
@@ -160,11 +164,22 @@ impl Http {
 
     /// Sends, and reads the whole answer.
     pub async fn send(&self, request: Request) -> Result<Answer, Failure> {
+        match self.send_in_parts(request).await? {
+            (answer, None) => Ok(answer),
+            (_, Some(failure)) => Err(failure),
+        }
+    }
+
+    /// Sends, and reads as much of the answer as comes: status and headers at least. With it, why the body is not whole.
+    pub async fn send_in_parts(&self, request: Request) -> Result<(Answer, Option<Failure>), Failure> {
         let response = self.client.execute(request).await.map_err(|error| failure(&error))?;
         let status = response.status().as_u16();
         let headers = response.headers().clone();
-        let body = read(response).await?;
-        Ok(Answer { status, headers, body })
+        let (body, broken) = match read(response).await {
+            Ok(body) => (body, None),
+            Err(failure) => (Bytes::new(), Some(failure)),
+        };
+        Ok((Answer { status, headers, body }, broken))
     }
 }
 
@@ -205,7 +220,7 @@ fn failure(error: &reqwest::Error) -> Failure {
     let caused_by = |test: fn(&(dyn std::error::Error + 'static)) -> bool| causes(error).any(test);
     if caused_by(|cause| cause.is::<NoSuchHost>()) {
         Failure::NoSuchHost
-    } else if caused_by(is_tls) {
+    } else if error.is_connect() && caused_by(is_tls) {
         Failure::NotTrusted
     } else if error.is_connect() {
         Failure::NotConnected
@@ -222,10 +237,11 @@ fn causes<'a>(
     std::iter::successors(Some(error), |error| error.source())
 }
 
-/// rustls reports through `io::Error`, which does not count what it wraps among its sources.
+/// rustls reports through `io::Error`, in which hyper's connector wraps it once more; neither counts what it wraps among
+/// its sources.
 fn is_tls(cause: &(dyn std::error::Error + 'static)) -> bool {
     let wrapped = cause.downcast_ref::<io::Error>().and_then(io::Error::get_ref);
-    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| inner.is::<rustls::Error>())
+    cause.is::<rustls::Error>() || wrapped.is_some_and(|inner| is_tls(inner))
 }
 
 #[derive(Debug, thiserror::Error)]

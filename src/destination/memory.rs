@@ -11,10 +11,11 @@ use tokio::time::Instant;
 
 use super::held::{Absorbed, Held};
 use super::{Destination, Group, Limits, Outcome, Parcel};
+use crate::domain::allowance::Daily;
 use crate::domain::lead::Lead;
 use crate::domain::lead_key::LeadKey;
 use crate::domain::repeat::Write;
-use crate::domain::reply::{Accepted, Code, Quick, Reply};
+use crate::domain::reply::{Accepted, Code, OnUnknown, Quick, Reply};
 
 #[derive(Debug)]
 pub struct MemoryDestination {
@@ -85,7 +86,29 @@ impl MemoryDestination {
     /// Like an Azure Table: 100 × 4, idempotent, updates, 15 s.
     pub fn like_a_table() -> Self {
         let send_timeout = Duration::from_secs(15);
-        Self::new(Limits { batch_max: 100, in_flight_max: 4, idempotent: true, updates: true, send_timeout })
+        Self::new(Limits {
+            batch_max: 100,
+            in_flight_max: 4,
+            idempotent: true,
+            updates: true,
+            on_unknown: OnUnknown::default(),
+            daily: None,
+            send_timeout,
+        })
+    }
+
+    /// Like Salesforce Web-to-Lead: 1 × 8, neither idempotent nor updating, 15 s.
+    pub fn like_web_to_lead(on_unknown: OnUnknown, daily: Option<Daily>) -> Self {
+        let send_timeout = Duration::from_secs(15);
+        Self::new(Limits {
+            batch_max: 1,
+            in_flight_max: 8,
+            idempotent: false,
+            updates: false,
+            on_unknown,
+            daily,
+            send_timeout,
+        })
     }
 
     /// How long each call takes from now on, by tokio's clock.

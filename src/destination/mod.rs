@@ -7,9 +7,10 @@ use std::time::Duration;
 
 use async_trait::async_trait;
 
+use crate::domain::allowance::Daily;
 use crate::domain::lead::Lead;
 use crate::domain::repeat::Write;
-use crate::domain::reply::Reply;
+use crate::domain::reply::{OnUnknown, Reply};
 use crate::store::ledger::Claim;
 
 pub mod http;
@@ -54,6 +55,10 @@ pub struct Limits {
     pub idempotent: bool,
     /// A lead that is there can be changed.
     pub updates: bool,
+    /// What becomes of a lead that may have been sent, where sending it twice makes two.
+    pub on_unknown: OnUnknown,
+    /// How many leads it takes within a day, where that is limited. Counted only where it is not idempotent.
+    pub daily: Option<Daily>,
     /// The longest that one send may take, all its requests together.
     pub send_timeout: Duration,
 }

@@ -18,6 +18,8 @@ pub enum Cause {
     Credentials,
     /// Lead after lead was rejected with one code: rejected by everybody is not rejected.
     Rejecting,
+    /// It has had as many leads as it takes in a day.
+    DailyLimit,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,11 +46,13 @@ impl State {
                 Cause::Throttled => "throttled",
                 Cause::Credentials => "credentials",
                 Cause::Rejecting => "rejecting",
+                Cause::DailyLimit => "daily_limit",
             },
         }
     }
 
-    pub const LABELS: [&'static str; 6] = ["closed", "transient", "throttled", "credentials", "rejecting", "half_open"];
+    pub const LABELS: [&'static str; 7] =
+        ["closed", "transient", "throttled", "credentials", "rejecting", "daily_limit", "half_open"];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -140,8 +144,8 @@ impl Health {
         (started, now): (Instant, Instant),
         jitter: f64,
     ) -> Suspects {
-        if self.opened_at.is_some_and(|opened| started < opened) {
-            // Sent before the pause: it says nothing of the destination as it is now.
+        if self.opened_at.is_some_and(|opened| started <= opened) {
+            // Sent before the pause, for none starts in it: it says nothing of the destination as it is now.
             return if matches!(self.state, State::Open { cause: Cause::Rejecting, .. }) {
                 Suspects::Clear
             } else {
@@ -194,6 +198,14 @@ impl Health {
     fn pause(&self, jitter: f64) -> Duration {
         let doubled = self.policy.pause_first.saturating_mul(1 << self.pauses.min(16));
         doubled.min(self.policy.pause_max).mul_f64(1.0 + jitter * 0.25)
+    }
+
+    /// No lead may be sent before `until`, whatever the destination says: its day is full.
+    pub fn fill(&mut self, until: Instant, now: Instant) {
+        if !matches!(self.state, State::Open { .. }) {
+            self.state = State::Open { cause: Cause::DailyLimit, until };
+            self.opened_at = Some(now);
+        }
     }
 
     fn open(&mut self, cause: Cause, until: Instant, now: Instant) {

@@ -1,5 +1,7 @@
 //! Which of our values goes into which field of a destination that has fields of its own choosing.
 
+use super::event::CustomerField;
+
 /// One field, and what it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Mapping {
@@ -15,7 +17,7 @@ pub enum MappedValue {
     Constant(String),
 }
 
-/// What leadrelay knows of a lead, beside the customer's own fields.
+/// What leadrelay knows of a lead.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum LeadValue {
     LeadKey,
@@ -34,10 +36,12 @@ pub enum LeadValue {
     LastAction,
     LastActionTime,
     ConsentTime,
+    /// What goes into the destination's own field for it may go into another, too.
+    Customer(CustomerField),
 }
 
 impl LeadValue {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 20] = [
         Self::LeadKey,
         Self::LeadSource,
         Self::Source,
@@ -51,6 +55,13 @@ impl LeadValue {
         Self::LastAction,
         Self::LastActionTime,
         Self::ConsentTime,
+        Self::Customer(CustomerField::FirstName),
+        Self::Customer(CustomerField::LastName),
+        Self::Customer(CustomerField::Email),
+        Self::Customer(CustomerField::Phone),
+        Self::Customer(CustomerField::Country),
+        Self::Customer(CustomerField::Company),
+        Self::Customer(CustomerField::Title),
     ];
 
     /// As the configuration calls it.
@@ -69,6 +80,13 @@ impl LeadValue {
             Self::LastAction => "last_action",
             Self::LastActionTime => "last_action_time",
             Self::ConsentTime => "consent_time",
+            Self::Customer(CustomerField::FirstName) => "first_name",
+            Self::Customer(CustomerField::LastName) => "last_name",
+            Self::Customer(CustomerField::Email) => "email",
+            Self::Customer(CustomerField::Phone) => "phone",
+            Self::Customer(CustomerField::Country) => "country",
+            Self::Customer(CustomerField::Company) => "company",
+            Self::Customer(CustomerField::Title) => "title",
         }
     }
 }

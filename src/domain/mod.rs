@@ -13,4 +13,5 @@ pub mod repeat;
 pub mod reply;
 pub mod retry;
 pub mod health;
+pub mod allowance;
 pub mod verdict;

@@ -205,6 +205,12 @@ pub fn assess(
     (allowed && !additions.is_empty()).then_some(Write::Merge(additions))
 }
 
+/// Whether `lead` is a mark that the destination's lead needs and cannot be given.
+pub fn leaves_unmarked(record: Option<&Record>, lead: &Lead, policy: RepeatPolicy) -> bool {
+    let needed = record.is_some_and(|record| record.is_to_be_marked(lead.event.consent.at));
+    lead.purpose == Purpose::Mark && needed && !policy.updates
+}
+
 /// A do-not-contact stands only while it is the lead's only action: whatever repeats do, and even where the destination
 /// cannot update, it never keeps a later action from being heard.
 fn unsilences(record: &Record, lead: &Lead) -> bool {

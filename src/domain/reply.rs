@@ -67,7 +67,19 @@ pub enum Accepted {
     Already,
 }
 
-/// Whether one retry within the second may help: only if nothing was sent, or the answer was 503.
+/// What becomes of a lead that may have been sent to a destination that cannot tell a repeat, with no answer that says:
+/// `on_unknown`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub enum OnUnknown {
+    /// A person looks whether it is there: never twice.
+    #[default]
+    DeadLetter,
+    /// It is sent again: perhaps twice, never not at all.
+    Resend,
+}
+
+/// Whether one retry within the second may help: only if nothing was sent, or the answer was 503. Where the destination
+/// cannot tell a repeat, only if nothing was sent.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Quick {
     Worthwhile,
@@ -119,6 +131,14 @@ impl Reply {
             Self::Accepted(_) => None,
             Self::Rejected(code) | Self::Credentials(code) | Self::Unknown(code) => Some(code),
             Self::Transient { code, .. } | Self::Throttled { code, .. } => Some(code),
+        }
+    }
+
+    /// What it means where this is to be done with what may have been sent: to be sent again, it may succeed later.
+    pub fn under(self, on_unknown: OnUnknown) -> Self {
+        match (self, on_unknown) {
+            (Self::Unknown(code), OnUnknown::Resend) => Self::Transient { code, quick: Quick::Pointless },
+            (reply, OnUnknown::Resend | OnUnknown::DeadLetter) => reply,
         }
     }
 

@@ -24,6 +24,12 @@ pub enum Finding {
     Withdrawn,
     /// Delivered before, and nothing new in it.
     Duplicate,
+    /// The person withdrew, and the destination cannot mark the lead that it holds.
+    Unmarkable,
+    /// An earlier send of it may have arrived and was never answered, at a destination that cannot tell a repeat.
+    SentBefore,
+    /// The destination has had as many leads as it takes in a day; some are taken again after this long.
+    DayIsFull { frees_in: Duration },
     /// Another worker is sending this lead.
     ClaimedElsewhere,
     /// The ledger cannot read what it holds of this lead: a person must look.
@@ -65,6 +71,8 @@ pub enum Fate {
     Delivered,
     Duplicate,
     Suppressed,
+    /// Withdrawn, and the lead stands at its destination as it was: a person must mark it.
+    Unmarked,
 }
 
 /// Why a message will not be delivered without a person. The names are the contract: headers, metrics, runbook.
@@ -115,6 +123,7 @@ impl Verdict {
             Self::Ack(Fate::Delivered) => "delivered",
             Self::Ack(Fate::Duplicate) => "duplicate",
             Self::Ack(Fate::Suppressed) => "suppressed",
+            Self::Ack(Fate::Unmarked) => "unmarked",
             Self::Retry { .. } => "retried",
             Self::Wait => "waiting",
             Self::DeadLetter(_) => "dead",
@@ -133,9 +142,11 @@ pub fn decide(finding: &Finding, attempts: u32, age: Duration, lane: Lane, limit
         Finding::Unroutable => Verdict::DeadLetter(Reason::Unroutable),
         Finding::Withdrawal | Finding::Withdrawn => Verdict::Ack(Fate::Suppressed),
         Finding::Duplicate => Verdict::Ack(Fate::Duplicate),
+        Finding::Unmarkable => Verdict::Ack(Fate::Unmarked),
+        Finding::SentBefore => Verdict::DeadLetter(Reason::Unknown(Code::known("sent_before"))),
         Finding::ClaimedElsewhere => Verdict::Retry { tier: Tier::S5, charged: false },
         Finding::Unreadable => Verdict::Retry { tier: Tier::M10, charged: false },
-        Finding::LaneShut => Verdict::Wait,
+        Finding::LaneShut | Finding::DayIsFull { .. } => Verdict::Wait,
         Finding::Interrupted => Verdict::Release,
         Finding::Replied(reply) => decide_reply(reply, attempts, age, lane, limits),
     }

@@ -10,8 +10,10 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 use tokio::time::Instant;
 
+use super::intents::Holder;
 use crate::domain::lead_key::{LeadKey, PersonKey};
 use crate::domain::repeat::Record;
+use crate::domain::reply::OnUnknown;
 use crate::domain::route::DestinationName;
 
 #[async_trait]
@@ -23,9 +25,21 @@ pub trait Ledger: Send + Sync + 'static {
     /// Extends claims, each only if it is still ours under the current epoch. `None`: lost, send nothing.
     async fn renew(&self, claims: Vec<Claim>) -> Result<Vec<Option<Claim>>, LedgerError>;
 
-    /// Commits what was delivered, durably, and ends the claims. A claim that was lost meanwhile is recorded all the
+    /// Commits what was delivered, durably, and ends the claims and their intents. A claim that was lost meanwhile is recorded all the
     /// same unless the epoch has passed: the destination has the lead.
     async fn record(&self, deliveries: Arc<[Delivered]>) -> Result<Vec<Recorded>, LedgerError>;
+
+    /// Commits, durably, that these leads are about to be sent to a destination that cannot tell a repeat, and counts
+    /// them; one answer each, in order. Asked again under the same claim, it is done already. Under an earlier epoch
+    /// nothing is.
+    async fn intend(&self, intentions: Vec<Intention>, terms: Terms) -> Result<Vec<Intended>, LedgerError>;
+
+    /// Takes intents back, durably: nothing of these leads has arrived. Only what was intended under the same claim; an
+    /// earlier intent that was sent over stands again.
+    async fn retract(&self, intentions: Vec<Intention>) -> Result<(), LedgerError>;
+
+    /// How many leads were intended for this destination, and not taken back, in the last 24 hours, by the hour.
+    async fn posted(&self, destination: &DestinationName, now: Timestamp) -> Result<u64, LedgerError>;
 
     /// Ends claims of which nothing was delivered. Never fails: what cannot be released lapses.
     async fn release(&self, claims: Vec<Claim>);
@@ -128,10 +142,49 @@ impl Claim {
         self.epoch
     }
 
+    pub(in crate::store) fn holder(&self) -> Holder {
+        Holder { token: self.token, epoch: self.epoch }
+    }
+
+    /// To send this lead, in a message of this replay generation.
+    pub fn intention(&self, generation: u32, at: Timestamp) -> Intention {
+        let (key, destination) = (self.key, self.destination.clone());
+        Intention { key, destination, generation, at, holder: self.holder() }
+    }
+
     /// Whether a send that may take `timeout` may start at `now` without asking the ledger again.
     pub fn covers(&self, timeout: Duration, now: Instant) -> bool {
         now + timeout < self.expires_at && now < self.verified_at + VERIFIED_FOR
     }
+}
+
+/// A lead that is about to be sent to a destination that cannot tell a repeat. Made by a claim.
+#[derive(Clone, Debug)]
+pub struct Intention {
+    pub key: LeadKey,
+    pub destination: DestinationName,
+    /// The replay generation of its message.
+    pub generation: u32,
+    pub at: Timestamp,
+    pub(in crate::store) holder: Holder,
+}
+
+/// Under which leads may be sent that may have been sent before, or of which a day takes only so many.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Default)]
+pub struct Terms {
+    pub on_unknown: OnUnknown,
+    /// `None`: as many as come. They are counted all the same.
+    pub daily_max: Option<u32>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Intended {
+    /// Send it.
+    Done,
+    /// It may have been sent before, and that was never answered. Nothing was done.
+    SentBefore,
+    /// The destination has had its leads for a day. Nothing was done.
+    DayIsFull { frees_at: Timestamp },
 }
 
 /// A lead that its destination accepted.

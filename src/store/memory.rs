@@ -10,7 +10,10 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::claims::{Claims, Subject};
-use super::ledger::{Ask, Claim, Claiming, Delivered, Ledger, LedgerError, Recorded, Standing, Withdrawal};
+use super::intents::{self, Back, Intent, Met};
+use super::ledger::{
+    Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
+};
 use crate::domain::lead_key::{LeadKey, PersonKey};
 use crate::domain::repeat::{self, Record};
 use crate::domain::route::DestinationName;
@@ -28,6 +31,9 @@ struct Store {
     epoch: u64,
     claims: Claims,
     records: BTreeMap<Subject, Record>,
+    intents: BTreeMap<Subject, Intent>,
+    /// By the hour.
+    posts: BTreeMap<(DestinationName, i64), u64>,
     withdrawals: HashMap<PersonKey, Timestamp>,
     wait_queues: BTreeSet<DestinationName>,
     failing: bool,
@@ -39,6 +45,8 @@ struct Store {
 pub struct Calls {
     pub asked: usize,
     pub renewed: usize,
+    pub intended: usize,
+    pub retracted: usize,
     pub recorded: usize,
     pub released: usize,
 }
@@ -66,6 +74,12 @@ impl MemoryLedger {
     pub fn records(&self) -> Vec<(LeadKey, DestinationName, Record)> {
         let store = lock(&self.store);
         store.records.iter().map(|((key, at), record)| (*key, at.clone(), record.clone())).collect()
+    }
+
+    /// Every intent that stands.
+    pub fn intents(&self) -> Vec<(LeadKey, DestinationName, Intent)> {
+        let store = lock(&self.store);
+        store.intents.iter().map(|((key, at), intent)| (*key, at.clone(), *intent)).collect()
     }
 
     fn store(&self) -> Result<MutexGuard<'_, Store>, LedgerError> {
@@ -112,6 +126,29 @@ impl Ledger for MemoryLedger {
         }
         store.calls.recorded += deliveries.len();
         Ok(deliveries.iter().map(|delivered| store.record(delivered)).collect())
+    }
+
+    async fn intend(&self, intentions: Vec<Intention>, terms: Terms) -> Result<Vec<Intended>, LedgerError> {
+        let (mut store, epoch) = self.owned()?;
+        if intentions.iter().any(|intention| intention.holder.epoch != epoch) {
+            return Err(LedgerError::Superseded);
+        }
+        store.calls.intended += intentions.len();
+        Ok(intentions.iter().map(|intention| store.intend(intention, terms)).collect())
+    }
+
+    async fn retract(&self, intentions: Vec<Intention>) -> Result<(), LedgerError> {
+        let (mut store, epoch) = self.owned()?;
+        if intentions.iter().any(|intention| intention.holder.epoch != epoch) {
+            return Err(LedgerError::Superseded);
+        }
+        store.calls.retracted += intentions.len();
+        intentions.iter().for_each(|intention| store.retract(intention));
+        Ok(())
+    }
+
+    async fn posted(&self, destination: &DestinationName, now: Timestamp) -> Result<u64, LedgerError> {
+        Ok(self.store()?.posts_of_a_day(destination, now).map(|(_, count)| count).sum())
     }
 
     async fn release(&self, claims: Vec<Claim>) {
@@ -164,9 +201,50 @@ impl Store {
         self.claims.grant(subject, record, epoch, now).map_or(Claiming::InHand, Claiming::Granted)
     }
 
+    fn intend(&mut self, intention: &Intention, Terms { on_unknown, daily_max }: Terms) -> Intended {
+        let Intention { key, destination, at, .. } = intention;
+        let subject = (*key, destination.clone());
+        let intent = match intents::meet(self.intents.get(&subject), intention, on_unknown) {
+            Met::Ours => return Intended::Done,
+            Met::Barred => return Intended::SentBefore,
+            Met::Free(intent) => intent,
+        };
+        let posted: Vec<(i64, u64)> = self.posts_of_a_day(destination, *at).collect();
+        let used = posted.iter().map(|(_, count)| count).sum::<u64>();
+        if daily_max.is_some_and(|max| used >= max.into()) {
+            let first = posted.first().map_or(intents::hour(*at), |(hour, _)| *hour);
+            return Intended::DayIsFull { frees_at: intents::frees_at(first, *at) };
+        }
+        self.intents.insert(subject, intent);
+        *self.posts.entry((destination.clone(), intents::hour(*at))).or_default() += 1;
+        Intended::Done
+    }
+
+    fn retract(&mut self, intention: &Intention) {
+        let subject = (intention.key, intention.destination.clone());
+        match intents::take_back(self.intents.get(&subject), intention) {
+            Back::Untouched => return,
+            Back::Gone => self.intents.remove(&subject),
+            Back::Earlier(earlier) => self.intents.insert(subject, earlier),
+        };
+        if let Some(count) = self.posts.get_mut(&(intention.destination.clone(), intents::hour(intention.at))) {
+            *count = count.saturating_sub(1);
+        }
+    }
+
+    /// Hours with posts in them, oldest first.
+    fn posts_of_a_day(&self, destination: &DestinationName, now: Timestamp) -> impl Iterator<Item = (i64, u64)> {
+        let from = (destination.clone(), intents::first_hour(now));
+        let to = (destination.clone(), i64::MAX);
+        self.posts.range(from..=to).map(|((_, hour), count)| (*hour, *count)).filter(|(_, count)| *count > 0)
+    }
+
     fn record(&mut self, Delivered { claim, record }: &Delivered) -> Recorded {
         self.claims.end(claim);
         let subject = (claim.key(), claim.destination().clone());
+        if intents::is_ended(self.intents.get(&subject), claim) {
+            self.intents.remove(&subject);
+        }
         let record = repeat::reconciled(claim.record(), self.records.get(&subject), record.clone());
         let withdrawn_at = self.withdrawals.get(&record.person).copied();
         let unmarked = withdrawn_at.filter(|at| record.is_to_be_marked(*at));

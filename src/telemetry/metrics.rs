@@ -31,6 +31,8 @@ pub struct Metrics {
     pub lane_state: IntGaugeVec,
     pub waiting: IntGaugeVec,
     pub dead_letters: IntCounterVec,
+    pub daily_posts: IntGaugeVec,
+    pub daily_limit: IntGaugeVec,
     pub texts_cut: IntCounterVec,
     pub api_calls_used: IntGaugeVec,
     pub api_calls_limit: IntGaugeVec,
@@ -58,11 +60,14 @@ impl Metrics {
             batch_size: make.histograms("batch_size", "Leads in a send", &SIZES, &["destination"]),
             lane_state: make.gauges(
                 "lane_state",
-                "1 for the state that the lane is in: closed, transient, throttled, credentials, rejecting, half_open",
+                "1 for the state that the lane is in: closed, transient, throttled, credentials, rejecting, daily_limit, \
+                 half_open",
                 &["destination", "state"],
             ),
             waiting: make.gauges("waiting", "Messages in the destination's wait queue", &["destination"]),
             dead_letters: make.counters("dead_letters_total", "Messages dead-lettered", &["reason", "destination"]),
+            daily_posts: make.gauges("daily_posts", "Leads sent in the last 24 hours", &["destination"]),
+            daily_limit: make.gauges("daily_limit", "Leads that the destination takes in a day", &["destination"]),
             texts_cut: make.counters("texts_cut_total", "Texts too long for the field", &["destination", "field"]),
             api_calls_used: make.gauges(
                 "api_calls_used",

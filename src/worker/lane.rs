@@ -212,6 +212,9 @@ impl Lane {
         let alone = if let [found] = &found[..] { Some(found.item.lead.key) } else { None };
         let times = (started.into_std(), Instant::now().into_std());
         let suspects = self.health.observe(&replies, alone, times, rand::random());
+        if let Some(frees_in) = found.iter().find_map(Found::frees_in) {
+            self.health.fill(times.1 + frees_in, times.1);
+        }
         let state = self.health.state();
         if state != before {
             self.change_state(before, state);
@@ -338,6 +341,13 @@ impl Found {
     fn reply(&self) -> Option<&Reply> {
         match &self.finding {
             Finding::Replied(reply) => Some(reply),
+            _ => None,
+        }
+    }
+
+    fn frees_in(&self) -> Option<Duration> {
+        match self.finding {
+            Finding::DayIsFull { frees_in } => Some(frees_in),
             _ => None,
         }
     }

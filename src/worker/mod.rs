@@ -33,10 +33,12 @@ pub mod admission;
 pub mod lane;
 pub mod pending;
 pub mod round;
+pub mod intents;
 pub mod progress;
 pub mod splitting;
 pub mod drinker;
 pub mod gate;
+pub mod allowance;
 pub mod ledger_watch;
 pub mod shutdown;
 
@@ -186,6 +188,9 @@ pub async fn run(parts: Parts, stop: Stop) -> Ended {
     let mut lanes = Vec::new();
     let mut drinkers = Vec::new();
     for (name, destination, policy) in destinations {
+        if let Some(daily) = destination.limits().daily {
+            tokio::spawn(shop.until_ended(allowance::watch(Arc::clone(&shop), name.clone(), daily)));
+        }
         let (lane, handle, thirst) = lane::Lane::open(Arc::clone(&shop), name, destination, policy, share);
         tasks.spawn(shop.until_ended(lane.run()));
         drinkers.push((handle.name.clone(), handle.waiting.clone(), thirst));

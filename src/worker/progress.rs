@@ -12,7 +12,7 @@ use crate::domain::lead_key::Digest;
 use crate::domain::repeat::{Record, Write};
 use crate::domain::reply::Reply;
 use crate::domain::verdict::Finding;
-use crate::store::ledger::{Claim, Recorded};
+use crate::store::ledger::{Claim, Intention, Recorded};
 
 /// What is known of one lead of the round, beside its item.
 pub enum Progress {
@@ -21,19 +21,27 @@ pub enum Progress {
     /// A duplicate that is later than what is recorded: nothing is sent, but the ledger must know.
     Confirmed { claim: Claim, record: Record },
     /// To be sent.
-    Ready { claim: Claim, write: Write, digests: Vec<(CustomerField, Digest)> },
+    Ready { claim: Claim, plan: Plan },
     /// Sent, and answered.
-    Answered { claim: Claim, write: Write, digests: Vec<(CustomerField, Digest)>, reply: Reply },
+    Answered { claim: Claim, plan: Plan, reply: Reply },
     /// Recorded, and a mark is owed.
     Owed(Finding, Option<Outgoing>),
+}
+
+/// What is to be sent of a lead, and what is to be recorded of it then.
+pub struct Plan {
+    pub write: Write,
+    pub digests: Vec<(CustomerField, Digest)>,
+    /// Committed, where the destination cannot tell a repeat.
+    pub intention: Option<Intention>,
 }
 
 impl Progress {
     pub fn parcel<'a>(&'a self, item: &'a Item) -> Option<Parcel<'a>> {
         match self {
-            Self::Ready { claim, write, .. } => {
+            Self::Ready { claim, plan } => {
                 debug_assert_eq!(claim.key(), item.lead.key, "a claim is a proof for its own lead only");
-                Some(Parcel { lead: &item.lead, write, claim })
+                Some(Parcel { lead: &item.lead, write: &plan.write, claim })
             }
             Self::Known(_) | Self::Confirmed { .. } | Self::Answered { .. } | Self::Owed(..) => None,
         }
@@ -45,8 +53,8 @@ impl Progress {
 
     pub fn answer(&mut self, reply: Reply) {
         let taken = std::mem::replace(self, Self::Known(Finding::Interrupted));
-        if let Self::Ready { claim, write, digests } = taken {
-            *self = Self::Answered { claim, write, digests, reply };
+        if let Self::Ready { claim, plan } = taken {
+            *self = Self::Answered { claim, plan, reply };
         }
     }
 

@@ -1,4 +1,4 @@
-//! One round: claim a batch, send it, record what was accepted. It answers with a finding for every lead and settles
+//! One round: claim a batch, intend it where that is needed, send it, record what was accepted. It answers with a finding for every lead and settles
 //! nothing: whether a failure is charged depends on the lane's health when the round ends.
 
 use std::panic::AssertUnwindSafe;
@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::admission::mark_message;
 use super::ledger_watch::answered;
-use super::progress::Progress;
+use super::progress::{Plan, Progress};
 use super::splitting::Splitting;
 use super::{Item, Shop};
 use crate::broker::Outgoing;
@@ -74,6 +74,7 @@ impl Sender {
 
     async fn work(&self, items: &[Item]) -> Vec<(Finding, Option<Outgoing>)> {
         let mut progress = self.claim(items).await;
+        self.intend(items, &mut progress).await;
         self.send(items, &mut progress).await;
         self.record(items, &mut progress).await;
         let answer = |progress| match progress {
@@ -132,15 +133,21 @@ impl Sender {
     fn assess(&self, item: &Item, claim: Claim, duplicates: &mut Vec<Claim>) -> Progress {
         let digests = item.lead.digests(&self.shop.keyring);
         match repeat::assess(claim.record(), &item.lead, &digests, self.policy, self.shop.clock.now()) {
-            Some(write) => Progress::Ready { claim, write, digests },
+            Some(write) => Progress::Ready { claim, plan: Plan { write, digests, intention: None } },
             None => match claim.record().and_then(|record| repeat::confirmed(record, &item.lead, &digests)) {
                 Some(record) => Progress::Confirmed { claim, record },
                 None => {
+                    let unmarked = repeat::leaves_unmarked(claim.record(), &item.lead, self.policy);
                     duplicates.push(claim);
-                    Progress::Known(Finding::Duplicate)
+                    Progress::Known(if unmarked { self.unmarkable(item) } else { Finding::Duplicate })
                 }
             },
         }
+    }
+
+    fn unmarkable(&self, item: &Item) -> Finding {
+        self.shop.telemetry.unmarked(&self.name, item.lead.key);
+        Finding::Unmarkable
     }
 
     /// Sends what is ready, splitting a batch that failed as a whole until the culprit stands alone.
@@ -195,15 +202,24 @@ impl Sender {
         let outcome = match self.shop.steps.around(Step::Send, send).await {
             Ok(Ok(Outcome::Each(replies))) if replies.len() == parcels.len() => Outcome::Each(replies),
             Ok(Ok(Outcome::Whole(reply))) if !reply.is_accepted() => Outcome::Whole(reply),
-            Ok(Ok(_)) => transient("protocol"),
+            Ok(Ok(_)) => self.unanswered("protocol"),
             Ok(Err(_)) => {
                 self.shop.telemetry.panicked("sending", parcels.first().map(|parcel| parcel.lead.key));
-                transient("panic")
+                self.unanswered("panic")
             }
-            Err(_) => transient("timeout"),
+            Err(_) => self.unanswered("timeout"),
         };
         self.shop.telemetry.sent(&self.name, parcels.len(), started.elapsed());
         outcome
+    }
+
+    /// It may have been sent.
+    fn unanswered(&self, code: &'static str) -> Outcome {
+        let code = Code::known(code);
+        Outcome::Whole(match self.limits.idempotent {
+            true => Reply::Transient { code, quick: Quick::Pointless },
+            false => Reply::Unknown(code),
+        })
     }
 
     /// The consuming connection is up and was heard lately: otherwise another worker may own the ledger by now.
@@ -225,24 +241,25 @@ impl Sender {
         if stale.is_empty() {
             return part;
         }
-        let mut kept = Vec::new();
+        let (mut plans, mut claims) = (Vec::new(), Vec::new());
         for &index in &stale {
             let taken = std::mem::replace(&mut progress[index], Progress::Known(Finding::ClaimedElsewhere));
-            if let Progress::Ready { claim, write, digests } = taken {
-                kept.push((index, claim, write, digests));
+            if let Progress::Ready { claim, plan } = taken {
+                plans.push((index, plan));
+                claims.push(claim);
             }
         }
-        let (rest, claims): (Vec<_>, Vec<Claim>) =
-            kept.into_iter().map(|(index, claim, write, digests)| ((index, write, digests), claim)).unzip();
         // Not tried again: what a failed call did with the claims is not known, and they are cheap to make anew.
         let renewed = self.shop.steps.around(Step::Renew, answered(self.shop.ledger.renew(claims))).await;
         let renewed = renewed.unwrap_or_else(|error| {
             self.shop.ledger_state.failed(&error, &self.shop.telemetry);
             Vec::new()
         });
-        for ((index, write, digests), claim) in rest.into_iter().zip(renewed) {
-            if let Some(claim) = claim {
-                progress[index] = Progress::Ready { claim, write, digests };
+        let mut renewed = renewed.into_iter();
+        for (index, plan) in plans {
+            match renewed.next().flatten() {
+                Some(claim) => progress[index] = Progress::Ready { claim, plan },
+                None => self.never_sent(&mut progress[index], plan).await,
             }
         }
         part.into_iter().filter(|&index| matches!(progress[index], Progress::Ready { .. })).collect()
@@ -250,10 +267,11 @@ impl Sender {
 
     /// Records what was accepted, and releases what was not.
     async fn record(&self, items: &[Item], progress: &mut [Progress]) {
+        self.take_back(progress).await;
         let (mut accepted, mut deliveries, mut refused) = (Vec::new(), Vec::new(), Vec::new());
         for (index, slot) in progress.iter_mut().enumerate() {
             *slot = match std::mem::replace(slot, Progress::Known(Finding::Interrupted)) {
-                Progress::Answered { claim, write, digests, reply } if reply.is_accepted() => {
+                Progress::Answered { claim, plan: Plan { write, digests, .. }, reply } if reply.is_accepted() => {
                     let lead = &items[index].lead;
                     let record = repeat::recorded(claim.record(), lead, &digests, &write, self.shop.clock.now());
                     deliveries.push(Delivered { claim, record });
@@ -262,7 +280,7 @@ impl Sender {
                 }
                 Progress::Answered { claim, reply, .. } => {
                     refused.push(claim);
-                    Progress::Known(Finding::Replied(reply))
+                    Progress::Known(Finding::Replied(reply.under(self.limits.on_unknown)))
                 }
                 Progress::Confirmed { claim, record } => {
                     deliveries.push(Delivered { claim, record });
@@ -293,20 +311,21 @@ impl Sender {
         mark_message(&self.shop.keyring, &item.lead.event, &standing, (at, self.shop.clock.now()))
     }
 
-    async fn release(&self, claims: Vec<Claim>) {
+    pub(super) async fn release(&self, claims: Vec<Claim>) {
         if !claims.is_empty() {
             self.shop.steps.around(Step::Release, self.shop.ledger.release(claims)).await;
         }
     }
 
     async fn give_up(&self, progress: &mut Progress, finding: Finding) {
-        if let Progress::Ready { claim, .. } = std::mem::replace(progress, Progress::Known(finding)) {
+        if let Progress::Ready { claim, plan } = std::mem::replace(progress, Progress::Known(finding)) {
+            self.never_sent(progress, plan).await;
             self.release(vec![claim]).await;
         }
     }
 
     /// Calls the ledger until it answers, or stays away for too long.
-    async fn while_down<T, F>(&self, step: Step, call: impl Fn() -> F) -> Result<T, Finding>
+    pub(super) async fn while_down<T, F>(&self, step: Step, call: impl Fn() -> F) -> Result<T, Finding>
     where
         F: Future<Output = Result<T, LedgerError>>,
     {
@@ -324,10 +343,6 @@ impl Sender {
             }
         }
     }
-}
-
-fn transient(code: &'static str) -> Outcome {
-    Outcome::Whole(Reply::Transient { code: Code::known(code), quick: Quick::Pointless })
 }
 
 impl Outcome {

@@ -10,9 +10,11 @@ use leadrelay::broker::{Broker, Queue};
 use leadrelay::clock::Clock;
 use leadrelay::destination::Destination;
 use leadrelay::destination::memory::{Holding, MemoryDestination};
+use leadrelay::domain::allowance::Daily;
 use leadrelay::domain::envelope::{self, HeaderValue, Message, Properties};
 use leadrelay::domain::lead_key::{Keyring, LeadKey};
 use leadrelay::domain::repeat::RepeatPolicy;
+use leadrelay::domain::reply::OnUnknown;
 use leadrelay::domain::retry::Tier;
 use leadrelay::domain::route::{DestinationName, Offer, OfferPattern, Routes};
 use leadrelay::steps::Steps;
@@ -65,6 +67,15 @@ impl World {
             settings: Settings::default(),
             policy: RepeatPolicy { updates: true, ..RepeatPolicy::default() },
         }
+    }
+
+    /// One destination that cannot tell a repeat, with the offers `name.*`.
+    pub fn posting(name: &str, on_unknown: OnUnknown, daily: Option<Daily>) -> Self {
+        let mut world = Self::new(&[name]);
+        world.policy.updates = false;
+        let destination = MemoryDestination::like_web_to_lead(on_unknown, daily);
+        world.destinations.insert(name.to_owned(), Arc::new(destination));
+        world
     }
 
     pub fn destination(&self, name: &str) -> &Arc<MemoryDestination> {
@@ -171,6 +182,15 @@ impl Life {
             }
         );
         assert_conserved(&telemetry);
+        ended
+    }
+
+    /// As after a second signal: nothing goes on, and what is in hand is handed back.
+    pub async fn hurry(self) -> Ended {
+        self.stop.take.cancel();
+        self.stop.halt.cancel();
+        let ended = self.task.await.expect("the worker does not panic");
+        assert_conserved(&self.telemetry);
         ended
     }
 

@@ -13,7 +13,7 @@ use tokio::time::Instant;
 use super::http::{Http, HttpSettings, SetupError};
 use super::{Destination, Group, Inspect, Limits, Outcome, Parcel};
 use crate::domain::lead::Lead;
-use crate::domain::reply::{Code, Quick, Reply};
+use crate::domain::reply::{Code, OnUnknown, Quick, Reply};
 use crate::telemetry::Telemetry;
 use client::{Auth, Client, Trouble};
 use connection_string::{ConnectionString, Credential};
@@ -124,6 +124,8 @@ impl AzureTable {
             in_flight_max: settings.in_flight_max.max(1),
             idempotent: true,
             updates: true,
+            on_unknown: OnUnknown::default(),
+            daily: None,
             send_timeout: settings.send_timeout,
         };
         let client = Client { http, endpoint, auth, table: settings.table.0 };

@@ -7,9 +7,10 @@ use rusqlite::Connection;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::rows;
 use super::writer::{Call, Owner};
+use super::{intent_rows, rows};
 use crate::domain::repeat::{self, Record};
+use crate::store::intents;
 use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing, Withdrawal};
 
 /// Claims stay in memory: this only reads.
@@ -103,6 +104,9 @@ impl Call for RecordDeliveries {
             let standing = rows::record(connection, claim.key(), claim.destination())?;
             let record = repeat::reconciled(claim.record(), standing.as_ref(), record.clone());
             rows::put_record(connection, claim.key(), claim.destination(), &record)?;
+            if intents::is_ended(intent_rows::intent(connection, claim.key(), claim.destination())?.as_ref(), claim) {
+                intent_rows::drop_intent(connection, claim.key(), claim.destination())?;
+            }
             let withdrawn_at = rows::withdrawn_at(connection, record.person)?;
             let unmarked = withdrawn_at.filter(|at| record.is_to_be_marked(*at));
             Ok(unmarked.map_or(Recorded::Done, Recorded::WithdrawnAt))

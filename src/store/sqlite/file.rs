@@ -8,13 +8,14 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::fault::{Fault, When, closed_to_us, damaged, explain_io, not_a_ledger, unavailable};
-use super::rows;
+use super::{intent_rows, rows};
 use crate::store::ledger::LedgerError;
 
 /// `LRLY`, in the header of every ledger (<https://sqlite.org/fileformat2.html#application_id>).
 const APPLICATION_ID: u32 = 0x4c52_4c59;
-/// Of the tables below. Another layout gets another number, and a migration from this one.
-const SCHEMA_VERSION: u32 = 1;
+/// Of the tables below, with those of [`intent_rows`]. Another layout gets another number, and a migration from this
+/// one: 1 had no intents.
+const SCHEMA_VERSION: u32 = 2;
 
 /// Records are appended in the order in which they come; only two small indexes take keys at random, which is what a
 /// disk is slow at. (WITHOUT ROWID, by lead, wrote a third as many leads a second.)
@@ -84,7 +85,9 @@ impl LedgerFile {
         self.create_tables(&mut connection).map_err(explain)?;
         check_version(&connection, &self.path, when)?;
         self.check_secret(&connection, when)?;
-        touch_every_table(&connection).map_err(explain)?;
+        touch(&connection, &TABLES_OF_1).map_err(explain)?;
+        migrate(&mut connection).map_err(explain)?;
+        touch(&connection, &TABLES_SINCE_2).map_err(explain)?;
         prepare_for_writing(&connection).map_err(explain)?;
         Ok(connection)
     }
@@ -100,6 +103,7 @@ impl LedgerFile {
         // Another worker may have created them while we waited for the lock.
         if is_empty(&creation)? {
             creation.execute_batch(SCHEMA)?;
+            creation.execute_batch(intent_rows::SCHEMA)?;
             creation.execute("INSERT INTO meta VALUES (1, ?1, 0)", [&self.fingerprint])?;
             creation.pragma_update(None, "application_id", APPLICATION_ID)?;
             creation.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -209,7 +213,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
 fn check_version(connection: &Connection, path: &Path, when: When) -> Result<(), LedgerError> {
     let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
     let found = found.map_err(|error| Fault::from(error).explain(path, when))?;
-    if found == SCHEMA_VERSION {
+    if (1..=SCHEMA_VERSION).contains(&found) {
         return Ok(());
     }
     Err(LedgerError::Unusable(format!(
@@ -219,16 +223,35 @@ fn check_version(connection: &Connection, path: &Path, when: When) -> Result<(),
     )))
 }
 
+/// Brings a ledger of an earlier leadrelay up to ours, all at once or not at all. That one cannot read it any more.
+fn migrate(connection: &mut Connection) -> Result<(), Fault> {
+    let version =
+        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
+    if version(connection)? == SCHEMA_VERSION {
+        return Ok(());
+    }
+    let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+    // Another worker may have done it while we waited for the lock.
+    if version(&migration)? == 1 {
+        migration.execute_batch(intent_rows::SCHEMA)?;
+        migration.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+    }
+    Ok(migration.commit()?)
+}
+
+const TABLES_OF_1: [&str; 6] = [
+    "leads NOT INDEXED",
+    "leads INDEXED BY leads_by_lead",
+    "leads INDEXED BY leads_by_person",
+    "withdrawals",
+    "wait_queues",
+    "ballast",
+];
+const TABLES_SINCE_2: [&str; 2] = ["intents", "posts"];
+
 /// Finds the coarse damage before anything is consumed. What lies deeper shows when it is read, and is told then.
-fn touch_every_table(connection: &Connection) -> Result<(), Fault> {
-    for table in [
-        "leads NOT INDEXED",
-        "leads INDEXED BY leads_by_lead",
-        "leads INDEXED BY leads_by_person",
-        "withdrawals",
-        "wait_queues",
-        "ballast",
-    ] {
+fn touch(connection: &Connection, tables: &[&str]) -> Result<(), Fault> {
+    for table in tables {
         connection.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(()))?;
     }
     Ok(())

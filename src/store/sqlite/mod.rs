@@ -7,11 +7,14 @@ use std::path::Path;
 use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
+use jiff::Timestamp;
 use tokio::time::Instant;
 
 mod writer;
 mod calls;
+mod intent_calls;
 mod rows;
+mod intent_rows;
 mod encoding;
 mod file;
 mod fault;
@@ -21,9 +24,12 @@ pub use reader::{LedgerReader, Summary};
 
 use self::calls::{ClaimLeads, RecordDeliveries, RenewClaims, TakeOver, Withdraw, change, look};
 use self::file::LedgerFile;
+use self::intent_calls::{IntendSends, RetractIntents};
 use self::writer::Writer;
 use super::claims::Claims;
-use super::ledger::{Ask, Claim, Claiming, Delivered, Ledger, LedgerError, Recorded, Standing, Withdrawal};
+use super::ledger::{
+    Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
+};
 use crate::domain::lead_key::{Keyring, LeadKey};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
@@ -61,6 +67,20 @@ impl Ledger for SqliteLedger {
 
     async fn record(&self, deliveries: Arc<[Delivered]>) -> Result<Vec<Recorded>, LedgerError> {
         self.writer.ask(RecordDeliveries(deliveries)).await
+    }
+
+    async fn intend(&self, intentions: Vec<Intention>, terms: Terms) -> Result<Vec<Intended>, LedgerError> {
+        self.writer.ask(IntendSends { intentions, terms }).await
+    }
+
+    async fn retract(&self, intentions: Vec<Intention>) -> Result<(), LedgerError> {
+        self.writer.ask(RetractIntents(intentions)).await
+    }
+
+    async fn posted(&self, destination: &DestinationName, now: Timestamp) -> Result<u64, LedgerError> {
+        let destination = destination.clone();
+        let hours = look(move |connection: &_| intent_rows::posts_of_a_day(connection, &destination, now));
+        Ok(self.writer.ask(hours).await?.used)
     }
 
     /// Past the writer: a claim is to be released while the disk is away, too.

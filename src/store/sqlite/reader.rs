@@ -8,10 +8,11 @@ use rusqlite::Connection;
 
 use super::fault::{Fault, When};
 use super::file::{open_read_only, short};
-use super::rows;
+use super::{intent_rows, rows};
 use crate::domain::lead_key::{LeadKey, PersonKey};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
+use crate::store::intents::Intent;
 use crate::store::ledger::LedgerError;
 
 /// Blocks, and changes nothing.
@@ -24,6 +25,8 @@ pub struct LedgerReader {
 pub struct Summary {
     /// Leads delivered, by destination.
     pub leads: Vec<(DestinationName, u64)>,
+    /// Leads that may have been sent, with nobody knowing.
+    pub intents: u64,
     /// People who have withdrawn, whether or not they consented again since.
     pub withdrawals: u64,
     pub wait_queues: Vec<DestinationName>,
@@ -44,6 +47,11 @@ impl LedgerReader {
         self.explained(rows::records_of_lead(&self.connection, key))
     }
 
+    /// The leads that may have been sent, with nobody knowing.
+    pub fn intents(&self, key: LeadKey) -> Result<Vec<(DestinationName, Intent)>, LedgerError> {
+        self.explained(self.if_there(|connection| intent_rows::intents_of_lead(connection, key)))
+    }
+
     pub fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {
         self.explained(rows::withdrawn_at(&self.connection, person))
     }
@@ -59,12 +67,18 @@ impl LedgerReader {
         let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
         Ok(Summary {
             leads: rows::leads_by_destination(&self.connection)?,
+            intents: self.if_there(intent_rows::intents)?,
             withdrawals: rows::withdrawals(&self.connection)?,
             wait_queues: rows::wait_queues(&self.connection)?,
             epoch: rows::epoch(&self.connection)?,
             fingerprint: short(&rows::fingerprint(&self.connection)?).to_owned(),
             bytes: size(&self.path) + size(Path::new(&log)),
         })
+    }
+
+    /// A ledger of an earlier leadrelay has no intents until a worker has run.
+    fn if_there<T: Default>(&self, look: impl Fn(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+        if intent_rows::exists(&self.connection)? { look(&self.connection) } else { Ok(T::default()) }
     }
 
     fn explained<T>(&self, result: Result<T, Fault>) -> Result<T, LedgerError> {

@@ -137,7 +137,7 @@ fn number(found: i64) -> Result<u64, Fault> {
     found.try_into().map_err(|_| Fault::Damaged)
 }
 
-fn destination(row: &Row<'_>, column: usize) -> Result<DestinationName, Fault> {
+pub(super) fn destination(row: &Row<'_>, column: usize) -> Result<DestinationName, Fault> {
     let name = row.get_ref(column)?.as_str().map_err(|_| Fault::Damaged)?;
     DestinationName::parse(name).map_err(|_| Fault::Damaged)
 }

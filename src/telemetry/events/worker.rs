@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use crate::domain::allowance::{Daily, OnDailyLimit};
 use crate::domain::envelope::Origin;
 use crate::domain::health::State;
 use crate::domain::lead_key::LeadKey;
@@ -95,6 +96,24 @@ impl Telemetry {
 
     pub fn waiting(&self, destination: &DestinationName, depth: u64) {
         self.metrics.waiting.with_label_values(&[destination.as_str()]).set(depth.try_into().unwrap_or(i64::MAX));
+    }
+
+    pub fn posted_today(&self, destination: &DestinationName, used: u64, limit: u32) {
+        let label = [destination.as_str()];
+        self.metrics.daily_posts.with_label_values(&label).set(used.try_into().unwrap_or(i64::MAX));
+        self.metrics.daily_limit.with_label_values(&label).set(limit.into());
+    }
+
+    pub fn day_is_full(&self, destination: &DestinationName, Daily { limit, on_limit }: Daily) {
+        match on_limit {
+            OnDailyLimit::Send => tracing::warn!(%destination, limit, "its day is full: what is sent now waits there"),
+            OnDailyLimit::Wait => tracing::warn!(%destination, limit, "its day is full: leads wait here"),
+        }
+    }
+
+    /// The one place where a person must act on a withdrawal.
+    pub fn unmarked(&self, destination: &DestinationName, lead: LeadKey) {
+        tracing::warn!(%destination, %lead, "consent was withdrawn, and the destination cannot mark the lead: do it there");
     }
 
     pub fn panicked(&self, doing: &'static str, lead: Option<LeadKey>) {

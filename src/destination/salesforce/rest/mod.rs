@@ -11,7 +11,7 @@ use crate::destination::http::{Http, HttpSettings, SetupError};
 use crate::destination::{Destination, Group, Inspect, Limits, Outcome, Parcel};
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{MappedValue, Mapping};
-use crate::domain::reply::Reply;
+use crate::domain::reply::{OnUnknown, Reply};
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
 use auth::{Credential, Tokens};
@@ -25,8 +25,8 @@ pub mod assertion;
 pub mod auth;
 pub mod probe;
 mod delivery;
-mod record;
-mod journey;
+pub(in crate::destination::salesforce) mod record;
+pub(in crate::destination::salesforce) mod journey;
 mod client;
 mod usage;
 mod codes;
@@ -115,6 +115,8 @@ impl Rest {
             in_flight_max: settings.in_flight_max.max(1),
             idempotent: true,
             updates: true,
+            on_unknown: OnUnknown::default(),
+            daily: None,
             send_timeout: settings.send_timeout,
         };
         Ok(Self { client, shape, limits, telemetry })

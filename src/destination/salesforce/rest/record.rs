@@ -289,7 +289,7 @@ fn described(text: &str, lines: &[String]) -> String {
     described
 }
 
-fn ours(value: LeadValue, held: &Held, lead: &Lead) -> String {
+pub fn ours(value: LeadValue, held: &Held, lead: &Lead) -> String {
     let (leading, last) = (held.leading_step(), held.journey.last());
     let of = |step: Option<&Step>, pick: fn(&Step) -> String| step.map(pick).unwrap_or_default();
     match value {
@@ -306,6 +306,7 @@ fn ours(value: LeadValue, held: &Held, lead: &Lead) -> String {
         LeadValue::LastAction => of(last, |step| step.action.clone()),
         LeadValue::LastActionTime => of(last, |step| date_time(step.at)),
         LeadValue::ConsentTime => date_time(held.granted_at),
+        LeadValue::Customer(field) => held.value(field).to_owned(),
     }
 }
 
