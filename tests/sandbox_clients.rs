@@ -44,6 +44,19 @@ impl Sandbox {
     }
 }
 
+/// What it prints to be pasted, in a file of its own, is a configuration.
+fn assert_pasteable(said: &str) {
+    const REST: &str = "[broker]\nurl = \"amqp://127.0.0.1\"\nprefix = \"leads\"\n[store]\nurl = \"sqlite:ledger.db\"\n\
+                        [identity]\nkey_secret = \"a secret of the tests' own\"\n[http]\nlisten = \"127.0.0.1:9464\"\n";
+    let pasted = said.lines().filter(|line| line.starts_with('[') || line.contains(" = \"")).collect::<Vec<_>>();
+    let folder = TempDir::new().unwrap();
+    std::fs::write(folder.path().join("leadrelay.toml"), format!("{REST}{}\n", pasted.join("\n"))).unwrap();
+    let mut check = Command::new(env!("CARGO_BIN_EXE_leadrelay"));
+    let checked = check.args(["config", "check"]).current_dir(folder.path()).output().unwrap();
+    let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned();
+    assert!(checked.status.success(), "{}{}\n{pasted:#?}", text(&checked.stdout), text(&checked.stderr));
+}
+
 fn clients() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/clients")
 }
@@ -76,12 +89,14 @@ fn the_program_says_what_it_serves_and_ends_when_it_is_asked_to() {
     let url = said.split_whitespace().find(|word| word.starts_with("http://")).unwrap().trim_end_matches('/');
     for line in [
         &format!("endpoint = \"{url}/servlet/servlet.WebToLead\"\noid = \"00D5g0000000001\"\n"),
-        &format!("endpoint = \"{url}\"\nclient_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n"),
+        &format!("instance_url = \"{url}\"\nexternal_id_field = \"Leadrelay_Key__c\"\n"),
+        "client_id = \"sandbox-client\"\nclient_secret = \"sandbox-secret\"\n",
         "seed 7\n",
         "fault token:status=503:next=3\n",
     ] {
         assert!(said.contains(line), "{line}\n{said}");
     }
+    assert_pasteable(&said);
     let taken = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
         .args(["sandbox", "salesforce", "--listen", url.trim_start_matches("http://")])
         .output()

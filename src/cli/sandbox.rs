@@ -231,7 +231,7 @@ impl Salesforce {
             text += &format!("certificate {path}: run the worker with SSL_CERT_FILE={path}\n");
         }
         let key = match has_key {
-            true => "# or, signed: private_key = { file = \"client.key\" } and username instead of client_secret\n",
+            true => "# or, signed: kind = \"jwt-bearer\", private_key = { file = \"client.key\" } and username\n",
             false => "",
         };
         text += &format!(
@@ -239,8 +239,9 @@ impl Salesforce {
              [destinations.sandbox-form]\nkind = \"salesforce-web-to-lead\"\n\
              endpoint = \"{url}/servlet/servlet.WebToLead\"\noid = \"{oid}\"\n\n\
              or by REST:\n\n\
-             [destinations.sandbox-rest]\nkind = \"salesforce-rest\"\nendpoint = \"{url}\"\n\
-             client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\n{key}external_id = \"{external}\"\n\n\
+             [destinations.sandbox-rest]\nkind = \"salesforce\"\ninstance_url = \"{url}\"\n\
+             external_id_field = \"{external}\"\n[destinations.sandbox-rest.auth]\nkind = \"client-credentials\"\n\
+             client_id = \"{client_id}\"\nclient_secret = \"{client_secret}\"\n{key}\n\
              and a route:\n\n[[routes]]\noffer = \"*\"\ndestination = \"sandbox-rest\"\n\n{aside}\n",
             aside = paint.aside("It keeps everything in memory. Ctrl-C ends it."),
         );
