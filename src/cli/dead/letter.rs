@@ -8,7 +8,7 @@ use serde_json::{Value, json};
 use crate::cli::mask;
 use crate::cli::screen::age;
 use crate::domain::envelope::{self, Envelope, HeaderValue, Message};
-use crate::domain::lead_key::{Keyring, LeadKey};
+use crate::domain::lead_key::{DeadId, Keyring, LeadKey};
 use crate::domain::route::DestinationName;
 
 /// The reasons that we write. What is not among them was written by somebody else.
@@ -26,7 +26,7 @@ const REASONS: [&str; 9] = [
 
 #[derive(Debug, PartialEq)]
 pub struct Letter {
-    pub id: LeadKey,
+    pub id: DeadId,
     pub reason: &'static str,
     pub detail: Option<String>,
     pub destination: Option<String>,

@@ -4,3 +4,5 @@ mod broker;
 mod store;
 mod destination;
 mod worker;
+
+pub use store::Kept;
