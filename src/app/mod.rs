@@ -1,6 +1,7 @@
 //! The composition root: the only module that names concrete adapters.
 
 use std::collections::VecDeque;
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +13,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::amqp::{AmqpBroker, Ownership};
 use crate::broker::{Broker, BrokerError};
 use crate::clock::Clock;
-use crate::config::{Config, Store};
+use crate::config::{Config, Problem, Store};
 use crate::schedule::schedule;
 use crate::steps::Steps;
 use crate::store::ledger::{Ledger, LedgerError};
@@ -34,8 +35,8 @@ pub use operator::{
     DeadLetters, Intent, Known, Part, PartState, Producer, dead_letters, ledger_look_up, topology_apply,
     topology_check, topology_prune,
 };
-pub use parts::check;
-pub use probe::{Probed, destination_probe};
+pub use parts::judge;
+pub use probe::{Found, Look, Probed, Told, destination_probe, probe};
 pub use trial::{Afterwards, Trial, destination_test};
 
 pub use crate::broker::PublishError as Unpublished;
@@ -44,6 +45,11 @@ pub use crate::broker::PublishError as Unpublished;
 #[derive(Debug, thiserror::Error)]
 #[error("{0} is unreachable")]
 pub struct Unreachable(pub String);
+
+/// The configuration, or everything that is wrong with it, in the files, in the environment, and to the adapters.
+pub fn configuration(file: &Path) -> Result<Config, Vec<Problem>> {
+    Config::load(file, &judge)
+}
 
 /// How a worker ended that was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

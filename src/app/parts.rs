@@ -6,7 +6,7 @@ use anyhow::Context;
 use secrecy::SecretString;
 
 use crate::broker::amqp::{self, Ownership};
-use crate::config::{self, Access, Address, Config, Credential, Kind, Problem, SalesforceAuth};
+use crate::config::{self, Access, Address, Config, Credential, Kind, Part, Problem, SalesforceAuth};
 use crate::destination::Destination;
 use crate::destination::azure_table::connection_string::ConnectionString;
 use crate::destination::azure_table::entra::{Cloud, Identity};
@@ -23,21 +23,27 @@ use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
 use crate::worker;
 
-/// What is wrong with the configuration that only the adapters can tell: connection strings, the broker's URL.
-pub fn check(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Err(error) = amqp::check_url(&secret(config.broker.url.value.expose())) {
-        problems.push(Problem::error(&config.broker.url.place, "broker.url", format!("is wrong: {error}"), ""));
-    }
-    for destination in &config.destinations {
-        let key = |last: &str| format!("destinations.{}.{last}", destination.name);
-        if let Some((place, last, what)) = unreadable_secret(&destination.kind) {
-            problems.push(Problem::error(&place, &key(last), what, ""));
-        } else if let Err(error) = adapter(destination, &Arc::new(Telemetry::new())) {
-            problems.push(Problem::error(&destination.place, &key("kind"), format!("{error:#}"), ""));
+/// What is wrong with a part of the configuration that only its adapter can tell.
+pub fn judge(part: Part<'_>) -> Vec<Problem> {
+    match part {
+        Part::Broker(broker) => {
+            let error = amqp::check_url(&secret(broker.url.value.expose())).err();
+            error
+                .map(|error| Problem::error(&broker.url.place, "broker.url", format!("is wrong: {error}"), ""))
+                .into_iter()
         }
+        Part::Destination(destination) => judge_destination(destination).into_iter(),
     }
-    problems
+    .collect()
+}
+
+fn judge_destination(destination: &config::Destination) -> Option<Problem> {
+    let key = |last: &str| format!("destinations.{}.{last}", destination.name);
+    if let Some((place, last, what)) = unreadable_secret(&destination.kind) {
+        return Some(Problem::error(&place, &key(last), what, ""));
+    }
+    let error = adapter(destination, &Arc::new(Telemetry::new())).err()?;
+    Some(Problem::error(&destination.place, &key("kind"), format!("{error:#}"), ""))
 }
 
 /// A secret that is there, and not of the form that it must have.
@@ -140,7 +146,7 @@ pub fn salesforce(
     Ok(Rest::new(settings, telemetry)?)
 }
 
-fn web_to_lead(
+pub fn web_to_lead(
     destination: &config::Destination,
     org: &config::WebToLead,
     telemetry: Arc<Telemetry>,
@@ -158,7 +164,7 @@ fn web_to_lead(
     Ok(WebToLead::new(settings, telemetry)?)
 }
 
-fn azure_table(
+pub fn azure_table(
     destination: &config::Destination,
     table: &config::AzureTable,
     telemetry: Arc<Telemetry>,

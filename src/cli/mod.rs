@@ -10,7 +10,7 @@ use crate::app::Unreachable;
 use crate::config::{Config, Problem};
 
 mod run;
-mod check;
+mod config;
 mod topology;
 mod publish;
 mod event;
@@ -43,7 +43,7 @@ enum Command {
     Run,
     /// Look at the configuration
     #[command(subcommand)]
-    Config(check::Command),
+    Config(config::Command),
     /// Declare, compare or tidy the broker's exchange and queues
     #[command(subcommand)]
     Topology(topology::Command),
@@ -103,7 +103,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let config = ConfigFile(cli.config);
     match cli.command {
         Command::Run => run::run(&config),
-        Command::Config(command) => check::run(command, &config),
+        Command::Config(command) => config::run(command, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
@@ -143,19 +143,17 @@ struct ConfigFile(PathBuf);
 impl ConfigFile {
     /// The configuration, with warnings told; or every problem told, and an error that says how many.
     fn load(&self) -> anyhow::Result<Config> {
-        let problems = match Config::load(&self.0) {
+        match crate::app::configuration(&self.0) {
             Ok(config) => {
-                let problems = crate::app::check(&config);
                 tell(&config.warnings);
-                if problems.is_empty() {
-                    return Ok(config);
-                }
-                problems
+                Ok(config)
             }
-            Err(problems) => problems,
-        };
-        tell(&problems);
-        Err(Misused(format!("the configuration cannot be used: {}", screen::count(problems.len(), "problem"))).into())
+            Err(problems) => {
+                tell(&problems);
+                let problems = screen::count(problems.len(), "problem");
+                Err(Misused(format!("the configuration cannot be used: {problems}")).into())
+            }
+        }
     }
 }
 

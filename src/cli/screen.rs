@@ -47,7 +47,11 @@ pub fn problem(problem: &Problem, paint: Paint) -> String {
         Severity::Error => paint.bad("error"),
         Severity::Warning => paint.doubtful("warning"),
     };
-    let subject = if problem.key.is_empty() { "the file" } else { &problem.key };
+    let subject = match (problem.key.as_str(), problem.place.variable()) {
+        ("", None) => "the file",
+        ("", Some(_)) => "the variable",
+        (key, _) => key,
+    };
     let mend = if problem.mend.is_empty() { String::new() } else { paint.aside(&format!("\n    {}", problem.mend)) };
     format!("{}: {severity}: {subject} {}{mend}", problem.place, problem.what)
 }

@@ -4,12 +4,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use toml::de::DeTable;
-
 use super::destination::{self, Destination};
-use super::raw::{Notes, Placed, Section};
+use super::files::Include;
+use super::notes::Notes;
+use super::section::{Placed, Section};
 use super::spelling::nearest;
-use super::{Broker, Config, Dedupe, Http, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Secret, Store, Worker};
+use super::{
+    Broker, Config, Dedupe, Http, Judge, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Part, Secret, Store, Worker,
+};
 use crate::domain::repeat::{OnRepeat, Window};
 use crate::domain::retry::Limits;
 use crate::domain::route::{DestinationName, OfferPattern, Routes};
@@ -20,9 +22,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub const REPEATS: [(&str, OnRepeat); 2] = [("merge", OnRepeat::Merge), ("drop", OnRepeat::Drop)];
 
-/// `None` if something that is required is missing or wrong; that has been noted then.
-pub fn of(table: &DeTable<'_>, notes: &Notes) -> Option<Config> {
-    let mut root = Section::root(table, notes);
+/// `None` if something that is required is missing or wrong; that has been noted then. What only an adapter can tell of
+/// a part, `judge` tells, also where another part is wrong.
+pub fn of(mut root: Section<'_>, include: Vec<Include>, notes: &Notes, judge: Judge<'_>) -> Option<Config> {
+    // Its files have been read; it is a key all the same.
+    root.texts("include");
     let broker = broker(root.section("broker"));
     let store = store(root.section("store"));
     let key_secret = identity(root.section("identity"));
@@ -37,7 +41,10 @@ pub fn of(table: &DeTable<'_>, notes: &Notes) -> Option<Config> {
     let routes = routes(&mut root, &typed);
     check_shares(&root, &prefetch, &typed);
     root.finish();
+    let parts = broker.iter().map(Part::Broker).chain(destinations.iter().map(Part::Destination));
+    parts.flat_map(judge).for_each(|problem| notes.note(problem));
     Some(Config {
+        include,
         broker: broker?,
         store: store?,
         key_secret: key_secret?,
@@ -85,7 +92,10 @@ fn store(mut section: Section<'_>) -> Option<Store> {
     let store = match &url {
         None => None,
         Some(url) => match url.value.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() && !path.starts_with(':') => Some(Store::Sqlite(section.resolve(path))),
+            Some(path) if !path.is_empty() && !path.starts_with(':') => {
+                let path = Placed { value: path.to_owned(), place: url.place.clone() };
+                Some(Store::Sqlite(section.resolve(&path)))
+            }
             _ => {
                 section.note(&url.place, "url", "is no store that we know", mend);
                 None

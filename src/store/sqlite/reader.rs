@@ -9,7 +9,7 @@ use rusqlite::Connection;
 use super::fault::{Fault, When};
 use super::file::{open_read_only, short};
 use super::{intent_rows, rows};
-use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::lead_key::{Keyring, LeadKey, PersonKey};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 use crate::store::intents::Intent;
@@ -41,6 +41,11 @@ pub struct Summary {
 impl LedgerReader {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
         Ok(Self { path: path.to_owned(), connection: open_read_only(path)? })
+    }
+
+    /// Whether it was kept under this secret.
+    pub fn is_of(&self, keyring: &Keyring) -> Result<bool, LedgerError> {
+        Ok(self.explained(rows::fingerprint(&self.connection))? == keyring.fingerprint())
     }
 
     pub fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
