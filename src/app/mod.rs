@@ -158,7 +158,9 @@ async fn open_ledger(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Res
 }
 
 fn connect(config: &Config, telemetry: &Arc<Telemetry>) -> Result<AmqpBroker, BrokerError> {
-    AmqpBroker::connect(parts::broker(config, Ownership::Exclusive), Arc::clone(telemetry))
+    let mut broker = AmqpBroker::connect(parts::broker(config, Ownership::Exclusive), Arc::clone(telemetry))?;
+    broker.tell_fates();
+    Ok(broker)
 }
 
 /// Waits until we are the one owner of the embedded store, hot, and takes the ledger over.

@@ -15,6 +15,7 @@ use super::{
     AnswerChannel, Broker, BrokerError, Consumer, Link, Outgoing, PublishError, Publishing, Queue, Subscription,
 };
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::retry::Tier;
 use queues::Queues;
 
@@ -97,6 +98,11 @@ impl MemoryBroker {
         self.0.dropped.load(Ordering::Relaxed)
     }
 
+    /// The fates that were told, in order.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.0.with(|queues| queues.notices.clone())
+    }
+
     /// Messages that a republished `x-death` has stuck for ever: must stay empty.
     pub fn stuck(&self) -> Vec<Message> {
         self.0.with(|queues| queues.stuck.clone())
@@ -167,6 +173,10 @@ impl Broker for MemoryBroker {
     async fn depth(&self, queue: &Queue) -> Result<u64, BrokerError> {
         self.0.reachable()?;
         Ok(self.0.with(|queues| queues.ready(queue).count() as u64))
+    }
+
+    fn announce(&self, notice: Notice) {
+        self.0.with(|queues| queues.notices.push(notice));
     }
 
     fn link(&self) -> watch::Receiver<Link> {

@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::retry::Tier;
 use crate::domain::route::DestinationName;
 
@@ -48,6 +49,9 @@ pub trait Broker: Send + Sync + 'static {
 
     /// Messages ready in the queue (not those that somebody holds). A queue that does not exist is empty.
     async fn depth(&self, queue: &Queue) -> Result<u64, BrokerError>;
+
+    /// Tells of a fate whoever listens, if fates are told at all. It never waits, and what cannot be told is dropped.
+    fn announce(&self, notice: Notice);
 
     /// How the broker is doing, now and from now on.
     fn link(&self) -> watch::Receiver<Link>;

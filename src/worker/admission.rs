@@ -16,6 +16,7 @@ use crate::broker::settle::{About, Settlement};
 use crate::broker::{Outgoing, Queue, Unsettled};
 use crate::domain::envelope::{self, Envelope, HeaderValue, Headers, Message, Properties, Stamp};
 use crate::domain::event::{self, Event};
+use crate::domain::fate::Subject;
 use crate::domain::lead::{Lead, Purpose};
 use crate::domain::lead_key::Keyring;
 use crate::domain::route::{DestinationName, Offer, Routes};
@@ -40,6 +41,8 @@ const UNSUSPICIOUS: u32 = 100;
 /// What a message turned out to be.
 enum Read {
     Finding(Finding),
+    /// No route for its offer.
+    Unroutable(Box<Event>),
     Withdrawal(Box<Event>),
     Lead(Box<Lead>),
 }
@@ -67,6 +70,10 @@ impl Admission {
             };
             match read {
                 Read::Finding(finding) => settlements.push(self.judge(unsettled, &envelope, &finding)),
+                Read::Unroutable(event) => {
+                    let settlement = self.judge(unsettled, &envelope, &Finding::Unroutable);
+                    settlements.push(Settlement { about: about(*event), ..settlement });
+                }
                 Read::Withdrawal(event) => withdrawals.push((unsettled, envelope, *event)),
                 Read::Lead(lead) => {
                     let item = Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None };
@@ -176,13 +183,13 @@ impl Admission {
                 Some(destination) if self.lanes.contains_key(&destination) => {
                     Read::Lead(Box::new(Lead::new(keyring, event, destination, Purpose::Mark)))
                 }
-                Some(_) => Read::Finding(Finding::Unroutable),
+                Some(_) => Read::Unroutable(Box::new(event)),
                 None => Read::Withdrawal(Box::new(event)),
             };
         }
         match self.routes.find(&event.offer) {
             Some(destination) => Read::Lead(Box::new(Lead::new(keyring, event, destination.clone(), Purpose::Deliver))),
-            None => Read::Finding(Finding::Unroutable),
+            None => Read::Unroutable(Box::new(event)),
         }
     }
 
@@ -245,11 +252,16 @@ impl Admission {
                 mark_message(&shop.keyring, &event, &standing, (event.consent.at, shop.clock.now()))
             };
             let companions = standing.into_iter().filter_map(mark).collect();
-            let about = About { occurred_at: Some(event.occurred_at), ..About::default() };
-            Settlement { about, companions, ..self.judge(unsettled, &envelope, &finding) }
+            Settlement { about: about(event), companions, ..self.judge(unsettled, &envelope, &finding) }
         });
         shop.settle(settlements.collect());
     }
+}
+
+/// What is known of an event that goes to no lane.
+fn about(event: Event) -> About {
+    let subject = Subject { event_id: event.id, offer: Some(event.offer), ..Subject::default() };
+    About { subject, occurred_at: Some(event.occurred_at) }
 }
 
 /// Asks ourselves, through the inbox, to mark a lead do-not-contact at the destination that holds it. Signed: from a

@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Channel, Fault, HandBacks, death};
 use crate::broker::{Queue, Unsettled};
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::retry::Tier;
 
 /// As `topology` declares it: the inbox and the wait queues give a message up past this many returns.
@@ -24,6 +25,8 @@ pub(super) struct Queues {
     pub owned: bool,
     /// Messages that the broker will never move again: their `x-death` says that they go round in a cycle.
     pub stuck: Vec<Message>,
+    /// The fates that were told.
+    pub notices: Vec<Notice>,
     /// Consumers that have ended, to be dropped once nobody holds our lock: what is left in them is handed back.
     pub ended: Vec<Consuming>,
     /// The next place, tag or channel. Never given twice, so that a stale answer names nothing.
@@ -72,6 +75,7 @@ impl Queues {
             faults: HashMap::new(),
             owned: false,
             stuck: Vec::new(),
+            notices: Vec::new(),
             ended: Vec::new(),
             next: 1,
         }
