@@ -182,7 +182,7 @@ pub(super) async fn check(
     let channel = connection.channel().await?;
     let options = ExchangeDeclareOptions { passive: true, durable: true, ..Default::default() };
     let asked = channel.exchange_declare(names.exchange().into(), ExchangeKind::Topic, options, FieldTable::default());
-    match asked.await {
+    match answered(async { Ok(asked.await) }).await? {
         Ok(()) => differences.extend(changed(declare_exchange(&channel, names).await)?),
         Err(error) if trouble::code(&error) == Some(trouble::NOT_FOUND) => {
             differences.push(Difference::Missing(format!("exchange {}", names.exchange())));
