@@ -42,7 +42,7 @@ pub use crate::broker::PublishError as Unpublished;
 
 /// Something that a command needs did not answer: the exit code says so. Names what, without credentials.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is unreachable")]
+#[error("{0}")]
 pub struct Unreachable(pub String);
 
 /// How a worker ended that was asked to stop.
