@@ -43,7 +43,7 @@ pub use crate::broker::PublishError as Unpublished;
 
 /// Something that a command needs did not answer: the exit code says so. Names what, without credentials.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is unreachable")]
+#[error("{0}")]
 pub struct Unreachable(pub String);
 
 /// The configuration, or everything that is wrong with it, in the files, in the environment, and to the adapters.

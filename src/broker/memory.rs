@@ -119,6 +119,11 @@ impl MemoryBroker {
         self.0.link.send_replace(Link { consuming: true, publishing: Publishing::Open });
     }
 
+    /// The broker says nothing for a while: whether it is still ours to consume nobody knows. Every channel lives on.
+    pub fn fall_silent(&self, silent: bool) {
+        self.0.link.send_modify(|link| link.consuming = !silent);
+    }
+
     /// An alarm of the broker (memory or disk), and its end.
     pub fn block_publishing(&self, blocked: bool) {
         let publishing = if blocked { Publishing::Blocked } else { Publishing::Open };

@@ -90,8 +90,11 @@ pub enum BrokerError {
     #[error("another worker holds {0}")]
     Owned(String),
     /// A queue exists with other arguments: a person must look.
-    #[error("{0}")]
+    #[error("{0}. Leadrelay changes no queue: delete it once it is empty, or set another broker.prefix")]
     Topology(String),
+    /// A queue that does not exist.
+    #[error("{0} does not exist: run `leadrelay topology apply`, or mend broker.prefix")]
+    Missing(String),
     /// Wrong user, password, virtual host or permission, or a broker that is too old.
     #[error("{0}")]
     Refused(String),

@@ -92,7 +92,7 @@ async fn publish(config: &Config, mut outgoing: Vec<(String, Message)>) -> anyho
                 match fate {
                     Ok(()) => published += 1,
                     Err(Unpublished::Unconfirmed) if round < ROUNDS => again.push((place.clone(), message.clone())),
-                    Err(why) => failures.push(Failure { place: place.clone(), why: why.to_string() }),
+                    Err(why) => failures.push(Failure { place: place.clone(), why: told(&why) }),
                 }
             }
             progress.set_position(published as u64);
@@ -101,6 +101,15 @@ async fn publish(config: &Config, mut outgoing: Vec<(String, Message)>) -> anyho
     }
     progress.finish_and_clear();
     Ok((published, failures))
+}
+
+fn told(why: &Unpublished) -> String {
+    let mend = match why {
+        Unpublished::Returned => ": run `leadrelay topology apply`, or mend broker.prefix",
+        Unpublished::Refused => ": leadrelay is behind, or stopped; publish it again later",
+        Unpublished::Unconfirmed => ": it may be there all the same; publish it again, a repeat does no harm",
+    };
+    format!("{why}{mend}")
 }
 
 fn report(published: usize, failures: &[Failure], refused: bool, json: bool) -> anyhow::Result<Exit> {

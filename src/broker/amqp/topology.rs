@@ -201,7 +201,7 @@ pub(super) async fn check(
 async fn check_exchange(channel: &Channel, exchange: &str) -> Result<Option<Difference>, BrokerError> {
     let options = ExchangeDeclareOptions { passive: true, durable: true, ..Default::default() };
     let asked = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, options, FieldTable::default());
-    match asked.await {
+    match answered(async { Ok(asked.await) }).await? {
         Ok(()) => changed(declare_exchange(channel, exchange).await),
         Err(error) if trouble::code(&error) == Some(trouble::NOT_FOUND) => {
             Ok(Some(Difference::Missing(format!("exchange {exchange}"))))
