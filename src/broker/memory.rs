@@ -83,6 +83,11 @@ impl MemoryBroker {
         self.0.enter(&Queue::Inbox, message);
     }
 
+    /// A message in the inbox that came back so often before.
+    pub fn put_returned(&self, message: Message, times: u64) {
+        self.0.with(|queues| queues.enter_returned(&Queue::Inbox, message, None, times));
+    }
+
     /// The messages that are ready, in order.
     pub fn messages(&self, queue: &Queue) -> Vec<Message> {
         self.0.with(|queues| queues.ready(queue).cloned().collect())

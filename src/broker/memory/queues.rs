@@ -96,10 +96,21 @@ impl Queues {
 
     /// Answers whether the queue was empty before.
     pub fn enter(&mut self, queue: &Queue, message: Message, due: Option<Instant>) -> bool {
+        self.enter_returned(queue, message, due, 0)
+    }
+
+    /// Likewise, of a message that came back so often before.
+    pub fn enter_returned(
+        &mut self,
+        queue: &Queue,
+        message: Message,
+        due: Option<Instant>,
+        delivery_count: u64,
+    ) -> bool {
         let place = self.take_next();
         let ready = self.ready.entry(queue.clone()).or_default();
         let was_empty = ready.is_empty();
-        ready.insert(place, Stored { message, delivery_count: 0, due });
+        ready.insert(place, Stored { message, delivery_count, due });
         self.dispatch(queue);
         was_empty
     }
