@@ -315,4 +315,37 @@ mod tests {
         let limits = [Queue::Inbox, wait, Queue::Dead].map(|queue| argument(&queue, "x-delivery-limit"));
         assert_eq!(limits, [100, 100, 2_147_483_647].map(|limit| Some(AMQPValue::LongLongInt(limit))));
     }
+
+    /// As a flow mapping of YAML.
+    fn written(queue: &Queue) -> String {
+        let arguments = Names::new("leads", false).expect("a legal prefix").arguments(queue);
+        let value = |value: &AMQPValue| match value {
+            AMQPValue::LongString(text) if text.as_bytes().is_empty() => "''".to_owned(),
+            AMQPValue::LongString(text) => text.to_string(),
+            AMQPValue::LongLongInt(number) => number.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let pairs: Vec<_> = arguments.inner().iter().map(|(name, it)| format!("{name}: {}", value(it))).collect();
+        format!("x-queue-arguments: {{ {} }}", pairs.join(", "))
+    }
+
+    #[test]
+    fn the_contract_names_every_queue_and_exchange_with_its_arguments() {
+        let contract = include_str!("../../../contract/asyncapi.yaml");
+        let mut found = 0;
+        for queue in all_queues(&[DestinationName::parse("destination").expect("a legal name")]) {
+            let name = format!("leads.{queue}").replace("wait.destination", "wait.{destination}");
+            let (_, after) = contract.split_once(&format!("    address: {name}\n")).expect("the queue's channel");
+            let arguments = after.lines().find(|line| line.contains("x-queue-arguments")).expect("its arguments");
+            assert_eq!(arguments.trim(), written(&queue), "{name}");
+            found += 1;
+        }
+        assert_eq!(contract.matches("is: queue").count(), found, "and no other queue");
+        for exchange in Names::new("leads", true).expect("a legal prefix").exchanges() {
+            let written =
+                format!("exchange: {{ name: {exchange}, type: topic, durable: true, autoDelete: false, vhost: / }}");
+            assert_eq!(contract.matches(&written).count(), 1, "{exchange}");
+        }
+        assert!(contract.contains(&format!("  version: {}\n", env!("CARGO_PKG_VERSION"))));
+    }
 }
