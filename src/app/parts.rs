@@ -1,6 +1,6 @@
 //! From what the configuration means to what the adapters take.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use secrecy::SecretString;
@@ -12,6 +12,7 @@ use crate::destination::azure_table::connection_string::ConnectionString;
 use crate::destination::azure_table::entra::{Cloud, Identity};
 use crate::destination::azure_table::{Account, AzureTable, Settings, TableName};
 use crate::destination::http::HttpSettings;
+use crate::destination::renewing::Renewing;
 use crate::destination::salesforce::rest::assertion::SigningKey;
 use crate::destination::salesforce::rest::auth;
 use crate::destination::salesforce::rest::{self, Rest};
@@ -95,13 +96,45 @@ type Configured = (DestinationName, Arc<dyn Destination>, RepeatPolicy);
 
 pub fn destinations(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Vec<Configured>> {
     let make = |destination: &config::Destination| {
-        let adapter = adapter(destination, telemetry)
+        let adapter = renewing(destination, telemetry)
             .with_context(|| format!("failed to set up destination {}", destination.name))?;
         let updates = adapter.limits().updates;
         let policy = RepeatPolicy { on_repeat: destination.on_repeat, window: config.dedupe.window, updates };
         Ok((destination.name.clone(), adapter, policy))
     };
     config.destinations.iter().map(make).collect()
+}
+
+/// The destination's adapter; made anew when it is refused, and the files of its secrets hold others by then.
+fn renewing(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<dyn Destination>> {
+    let first = adapter(destination, telemetry)?;
+    if !destination.has_secret_files() || !first.limits().idempotent {
+        return Ok(first);
+    }
+    let (known, telemetry) = (Mutex::new(destination.clone()), Arc::clone(telemetry));
+    let renew = move || {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = known.name.clone();
+        let again = match known.with_secrets_read_again() {
+            Ok(again) => again?,
+            Err((key, unreadable)) => {
+                telemetry.secret_unreadable(&name, key, &unreadable.to_string());
+                return None;
+            }
+        };
+        match adapter(&again, &telemetry) {
+            Ok(adapter) => {
+                telemetry.secrets_read_again(&name);
+                *known = again;
+                Some(adapter)
+            }
+            Err(error) => {
+                telemetry.secret_unreadable(&name, "its secret", &format!("{error:#}"));
+                None
+            }
+        }
+    };
+    Ok(Arc::new(Renewing::new(first, Box::new(renew))))
 }
 
 fn adapter(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<dyn Destination>> {

@@ -18,6 +18,7 @@ use section::Section;
 pub mod problem;
 pub mod secret;
 pub mod destination;
+mod rotation;
 pub mod fields;
 pub mod salesforce;
 pub mod web_to_lead;
