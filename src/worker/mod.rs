@@ -31,6 +31,7 @@ use crate::telemetry::Telemetry;
 pub mod intake;
 pub mod admission;
 pub mod lane;
+pub mod orders;
 pub mod pending;
 pub mod round;
 pub mod intents;
@@ -147,6 +148,7 @@ pub struct Shop {
     pub ended: CancellationToken,
     pub ledger_state: ledger_watch::LedgerReports,
     pub gate: gate::Gate,
+    pub orders: orders::Orders,
 }
 
 impl Shop {
@@ -183,6 +185,8 @@ pub async fn run(parts: Parts, stop: Stop) -> Ended {
     tokio::spawn(shop.until_ended(ledger_watch::watch(Arc::clone(&shop))));
     tokio::spawn(shop.until_ended(gate::watch_publishing(Arc::clone(&shop), relieve)));
     let retired = remember_wait_queues(&shop, &destinations).await;
+    orders::learn(&shop).await;
+    tokio::spawn(shop.until_ended(orders::watch(Arc::clone(&shop))));
     let mut tasks = JoinSet::new();
     let share = shop.settings.share(destinations.len());
     let mut lanes = Vec::new();
@@ -246,6 +250,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         settling: TaskTracker::new(),
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
+        orders: orders::Orders::new(),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }
