@@ -269,6 +269,7 @@ impl Lane {
     fn change_state(&mut self, before: State, state: State) {
         self.shop().telemetry.lane_state(&self.sender.name, before, state);
         self.sender.closed.store(state == State::Closed, Ordering::Relaxed);
+        self.sender.paused.store(matches!(state, State::Paused { .. }), Ordering::Relaxed);
         self.show();
         if matches!(state, State::Open { .. } | State::Paused { .. }) {
             let put_back = self.pending.drain();

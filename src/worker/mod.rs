@@ -78,6 +78,8 @@ pub struct Settings {
     pub suspect_max: Duration,
     /// The ledger may be away this long before everything is handed back.
     pub ledger_patience: Duration,
+    /// How often the ledger is asked for operators' orders: they are obeyed within 5 s.
+    pub orders_every: Duration,
     /// How long what is in flight may take to finish when we stop.
     pub grace: Duration,
 }
@@ -95,6 +97,7 @@ impl Default for Settings {
             hold_max: Duration::from_secs(10 * 60),
             suspect_max: Duration::from_secs(5 * 60),
             ledger_patience: Duration::from_secs(60),
+            orders_every: Duration::from_secs(3),
             grace: Duration::from_secs(20),
         }
     }

@@ -2,7 +2,6 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
 
 use tokio::sync::watch;
 
@@ -11,9 +10,6 @@ use super::ledger_watch::answered;
 use crate::domain::order::Kept;
 use crate::domain::route::DestinationName;
 use crate::store::ledger::LedgerError;
-
-/// An order is obeyed within 5 s.
-const EVERY: Duration = Duration::from_secs(3);
 
 /// The latest order of each destination.
 pub type Latest = BTreeMap<DestinationName, Kept>;
@@ -83,7 +79,7 @@ pub async fn learn(shop: &Shop) {
 /// For ever. A ledger that does not answer is told of by those who need it.
 pub async fn watch(shop: Arc<Shop>) {
     loop {
-        tokio::time::sleep(EVERY).await;
+        tokio::time::sleep(shop.settings.orders_every).await;
         for number in shop.orders.ended() {
             if answered(shop.ledger.end_order(number)).await.is_ok() {
                 shop.orders.told(number);

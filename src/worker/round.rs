@@ -34,6 +34,8 @@ pub struct Sender {
     pub policy: RepeatPolicy,
     /// The lane is closed: only then is a batch split, and a request repeated at once.
     pub closed: AtomicBool,
+    /// An operator has paused the lane: what of a batch has not gone out waits.
+    pub paused: AtomicBool,
     /// An operator has called the rejections of some leads right: then no lead is rejected for its neighbours.
     pub accepting: AtomicBool,
 }
@@ -61,8 +63,8 @@ impl Sender {
         limits: Limits,
         policy: RepeatPolicy,
     ) -> Self {
-        let (closed, accepting) = (AtomicBool::new(true), AtomicBool::new(false));
-        Self { shop, name, destination, limits, policy, closed, accepting }
+        let (closed, paused, accepting) = (AtomicBool::new(true), AtomicBool::new(false), AtomicBool::new(false));
+        Self { shop, name, destination, limits, policy, closed, paused, accepting }
     }
 
     /// Interrupted, it answers that it was, for every lead: none of them is charged anything.
@@ -244,9 +246,10 @@ impl Sender {
 
     /// No send starts with a claim that could end before it, or that was not checked against the ledger lately.
     async fn renew(&self, part: Vec<usize>, progress: &mut [Progress]) -> Vec<usize> {
-        if !self.may_send() {
+        let paused = self.paused.load(Ordering::Relaxed).then_some(Finding::LaneShut);
+        if let Some(finding) = paused.or((!self.may_send()).then_some(Finding::Interrupted)) {
             for index in part {
-                self.give_up(&mut progress[index], Finding::Interrupted).await;
+                self.give_up(&mut progress[index], finding.clone()).await;
             }
             return Vec::new();
         }

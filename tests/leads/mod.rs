@@ -94,6 +94,7 @@ pub fn withdrawal(person: PersonKey, second: i64) -> Withdrawal {
 
 /// What an operator orders at this second.
 pub fn order(name: &str, what: Ordered, second: i64) -> Order {
-    let reason = if what == Ordered::Resume { Reason::default() } else { Reason::parse("its key changes").expect("a reason") };
+    let reason =
+        if what == Ordered::Resume { Reason::default() } else { Reason::parse("its key changes").expect("a reason") };
     Order { destination: destination(name), what, reason, by: "dashan@ops-1".into(), at: at(second) }
 }

@@ -43,7 +43,8 @@ pub(super) fn put_order(connection: &Connection, order: &Order) -> Result<u64, F
 }
 
 pub(super) fn orders(connection: &Connection) -> Result<Vec<Kept>, Fault> {
-    let select = "SELECT number, destination, what, code, reason, ordered_by, at_second, at_nanosecond, done FROM orders
+    let select =
+        "SELECT number, destination, what, code, reason, ordered_by, at_second, at_nanosecond, done FROM orders
         WHERE number IN (SELECT max(number) FROM orders GROUP BY destination) ORDER BY destination";
     let mut select = connection.prepare_cached(select)?;
     let mut rows = select.query([])?;
