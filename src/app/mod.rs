@@ -25,6 +25,7 @@ use crate::worker::{self, Ended, Parts};
 
 pub mod parts;
 pub mod operator;
+pub mod retries;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;

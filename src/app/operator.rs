@@ -150,14 +150,14 @@ fn reader(config: &Config) -> anyhow::Result<LedgerReader> {
 /// An operator waits this long for the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn connect(config: &Config) -> anyhow::Result<AmqpBroker> {
+pub(super) async fn connect(config: &Config) -> anyhow::Result<AmqpBroker> {
     let settings = parts::broker(config, Ownership::Shared);
     let broker = AmqpBroker::connect(settings, Arc::new(Telemetry::new()))?;
     broker.ready(PATIENCE).await.map_err(explain)?;
     Ok(broker)
 }
 
-fn explain(error: BrokerError) -> anyhow::Error {
+pub(super) fn explain(error: BrokerError) -> anyhow::Error {
     match error {
         BrokerError::Unreachable(_) => Unreachable(format!("{error}. Start it, or mend broker.url")).into(),
         other => other.into(),

@@ -255,7 +255,10 @@ fn replacement(settlement: &Settlement, keyring: &Keyring, now: Timestamp) -> Op
         Verdict::Ack(_) | Verdict::Release => None,
         Verdict::Retry { tier, charged } => {
             stamp.attempt += u32::from(*charged);
-            Some(Outgoing { queue: Queue::Retry(*tier), message: envelope::republished(message, &stamp) })
+            let mut message = envelope::republished(message, &stamp);
+            let due = HeaderValue::Text((now + tier.delay()).to_string());
+            message.properties.headers.insert(envelope::DUE.to_owned(), due);
+            Some(Outgoing { queue: Queue::Retry(*tier), message })
         }
         Verdict::Wait => {
             stamp.waiting_since = Some(now);

@@ -12,6 +12,7 @@ pub mod mapping;
 pub mod repeat;
 pub mod reply;
 pub mod retry;
+pub mod order;
 pub mod health;
 pub mod allowance;
 pub mod verdict;

@@ -1,12 +1,14 @@
 //! What is seen from outside: every observable event is one function that both logs and counts, once.
 
 pub mod metrics;
+pub mod board;
 pub mod events;
 pub mod logs;
 pub mod server;
 
 use std::sync::{Mutex, PoisonError};
 
+use board::Board;
 use metrics::Metrics;
 use server::Phase;
 
@@ -14,22 +16,27 @@ use server::Phase;
 #[derive(Debug)]
 pub struct Telemetry {
     pub metrics: Metrics,
+    pub board: Board,
     phase: Mutex<Phase>,
 }
 
 impl Telemetry {
     pub fn new() -> Self {
-        Self { metrics: Metrics::new(), phase: Mutex::new(Phase::Starting) }
+        Self { metrics: Metrics::new(), board: Board::default(), phase: Mutex::new(Phase::Starting) }
     }
 
     pub fn phase(&self, phase: Phase) {
         *self.phase.lock().unwrap_or_else(PoisonError::into_inner) = phase;
     }
 
+    fn current_phase(&self) -> Phase {
+        *self.phase.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
     /// Why no event can be brought to its end now, if so.
     pub fn unready(&self) -> Option<&'static str> {
         let up = |connection| self.metrics.broker_connected.with_label_values(&[connection]).get() == 1;
-        match *self.phase.lock().unwrap_or_else(PoisonError::into_inner) {
+        match self.current_phase() {
             Phase::Starting => Some("starting"),
             Phase::StandingBy => Some("standing by for the worker that owns the ledger, or for the broker"),
             Phase::Stopping => Some("stopping"),

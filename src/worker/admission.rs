@@ -179,7 +179,7 @@ impl Admission {
     fn route(&self, message: &Message, event: Event) -> Read {
         let keyring = &self.shop.keyring;
         if !event.consent.granted {
-            return match read_mark(keyring, message) {
+            return match marked_for(keyring, message) {
                 Some(destination) if self.lanes.contains_key(&destination) => {
                     Read::Lead(Box::new(Lead::new(keyring, event, destination, Purpose::Mark)))
                 }
@@ -293,7 +293,7 @@ pub fn mark_message(
 }
 
 /// The destination at which we asked ourselves to mark the lead in `message`, if it is we who asked.
-fn read_mark(keyring: &Keyring, message: &Message) -> Option<DestinationName> {
+pub fn marked_for(keyring: &Keyring, message: &Message) -> Option<DestinationName> {
     let (destination, signature) = message.properties.headers.get(envelope::MARK)?.as_text()?.split_once(':')?;
     let signed = keyring.mark_signature(destination, &message.body) == signature.parse().ok()?;
     signed.then(|| DestinationName::parse(destination).ok()).flatten()

@@ -32,6 +32,7 @@ use crate::telemetry::Telemetry;
 pub mod intake;
 pub mod admission;
 pub mod lane;
+pub mod orders;
 pub mod pending;
 pub mod round;
 pub mod intents;
@@ -78,6 +79,8 @@ pub struct Settings {
     pub suspect_max: Duration,
     /// The ledger may be away this long before everything is handed back.
     pub ledger_patience: Duration,
+    /// How often the ledger is asked for operators' orders: they are obeyed within 5 s.
+    pub orders_every: Duration,
     /// How long what is in flight may take to finish when we stop.
     pub grace: Duration,
 }
@@ -95,6 +98,7 @@ impl Default for Settings {
             hold_max: Duration::from_secs(10 * 60),
             suspect_max: Duration::from_secs(5 * 60),
             ledger_patience: Duration::from_secs(60),
+            orders_every: Duration::from_secs(3),
             grace: Duration::from_secs(20),
         }
     }
@@ -147,6 +151,7 @@ pub struct Shop {
     pub ended: CancellationToken,
     pub ledger_state: ledger_watch::LedgerReports,
     pub gate: gate::Gate,
+    pub orders: orders::Orders,
 }
 
 impl Shop {
@@ -183,6 +188,8 @@ pub async fn run(parts: Parts, stop: Stop) -> Ended {
     tokio::spawn(shop.until_ended(ledger_watch::watch(Arc::clone(&shop))));
     tokio::spawn(shop.until_ended(gate::watch_publishing(Arc::clone(&shop), relieve)));
     let retired = remember_wait_queues(&shop, &destinations).await;
+    orders::learn(&shop).await;
+    tokio::spawn(shop.until_ended(orders::watch(Arc::clone(&shop))));
     let mut tasks = JoinSet::new();
     let share = shop.settings.share(destinations.len());
     let mut lanes = Vec::new();
@@ -246,6 +253,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         settling: TaskTracker::new(),
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
+        orders: orders::Orders::new(),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }

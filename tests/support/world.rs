@@ -64,7 +64,8 @@ impl World {
             routes,
             keyring: Keyring::new(b"a secret of the test's own"),
             clock: Clock::following(NOON.parse().unwrap()),
-            settings: Settings::default(),
+            // Most tests give no order, and asking for one every three seconds of nine days takes its time.
+            settings: Settings { orders_every: Duration::from_secs(600), ..Settings::default() },
             policy: RepeatPolicy { updates: true, ..RepeatPolicy::default() },
         }
     }

@@ -8,14 +8,14 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::fault::{Fault, When, closed_to_us, damaged, explain_io, not_a_ledger, unavailable};
-use super::{intent_rows, rows};
+use super::{intent_rows, order_rows, rows};
 use crate::store::ledger::LedgerError;
 
 /// `LRLY`, in the header of every ledger (<https://sqlite.org/fileformat2.html#application_id>).
 const APPLICATION_ID: u32 = 0x4c52_4c59;
-/// Of the tables below, with those of [`intent_rows`]. Another layout gets another number, and a migration from this
-/// one: 1 had no intents.
-const SCHEMA_VERSION: u32 = 2;
+/// Of the tables below, with those of [`intent_rows`] and [`order_rows`]. Another layout gets another number, and a
+/// migration from this one: 1 had no intents, 2 no orders.
+const SCHEMA_VERSION: u32 = 3;
 
 /// Records are appended in the order in which they come; only two small indexes take keys at random, which is what a
 /// disk is slow at. (WITHOUT ROWID, by lead, wrote a third as many leads a second.)
@@ -74,6 +74,12 @@ impl LedgerFile {
         }
     }
 
+    /// Opens what a worker keeps, of our own schema.
+    pub fn open_as_it_is(&self) -> Result<Connection, LedgerError> {
+        check_schema(&open_read_only(&self.path)?, &self.path)?;
+        self.open(When::Starting)
+    }
+
     fn open(&self, when: When) -> Result<Connection, LedgerError> {
         let explain = |fault: Fault| fault.explain(&self.path, when);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
@@ -87,7 +93,7 @@ impl LedgerFile {
         self.check_secret(&connection, when)?;
         touch(&connection, &TABLES_OF_1).map_err(explain)?;
         migrate(&mut connection).map_err(explain)?;
-        touch(&connection, &TABLES_SINCE_2).map_err(explain)?;
+        touch(&connection, &TABLES_SINCE).map_err(explain)?;
         prepare_for_writing(&connection).map_err(explain)?;
         Ok(connection)
     }
@@ -104,6 +110,7 @@ impl LedgerFile {
         if is_empty(&creation)? {
             creation.execute_batch(SCHEMA)?;
             creation.execute_batch(intent_rows::SCHEMA)?;
+            creation.execute_batch(order_rows::SCHEMA)?;
             creation.execute("INSERT INTO meta VALUES (1, ?1, 0)", [&self.fingerprint])?;
             creation.pragma_update(None, "application_id", APPLICATION_ID)?;
             creation.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -210,9 +217,23 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
+}
+
+fn check_schema(connection: &Connection, path: &Path) -> Result<(), LedgerError> {
+    match version(connection).map_err(|error| Fault::from(error).explain(path, When::Starting))? {
+        SCHEMA_VERSION => Ok(()),
+        found => Err(LedgerError::Unusable(format!(
+            "the ledger {} has schema {found}, this leadrelay writes schema {SCHEMA_VERSION}: start this leadrelay's \
+             worker first, which brings it up",
+            path.display()
+        ))),
+    }
+}
+
 fn check_version(connection: &Connection, path: &Path, when: When) -> Result<(), LedgerError> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
-    let found = found.map_err(|error| Fault::from(error).explain(path, when))?;
+    let found = version(connection).map_err(|error| Fault::from(error).explain(path, when))?;
     if (1..=SCHEMA_VERSION).contains(&found) {
         return Ok(());
     }
@@ -225,17 +246,19 @@ fn check_version(connection: &Connection, path: &Path, when: When) -> Result<(),
 
 /// Brings a ledger of an earlier leadrelay up to ours, all at once or not at all. That one cannot read it any more.
 fn migrate(connection: &mut Connection) -> Result<(), Fault> {
-    let version =
-        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
     if version(connection)? == SCHEMA_VERSION {
         return Ok(());
     }
     let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another worker may have done it while we waited for the lock.
-    if version(&migration)? == 1 {
+    let found = version(&migration)?;
+    if found < 2 {
         migration.execute_batch(intent_rows::SCHEMA)?;
-        migration.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
+    if found < 3 {
+        migration.execute_batch(order_rows::SCHEMA)?;
+    }
+    migration.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(migration.commit()?)
 }
 
@@ -247,7 +270,7 @@ const TABLES_OF_1: [&str; 6] = [
     "wait_queues",
     "ballast",
 ];
-const TABLES_SINCE_2: [&str; 2] = ["intents", "posts"];
+const TABLES_SINCE: [&str; 3] = ["intents", "posts", "orders"];
 
 /// Finds the coarse damage before anything is consumed. What lies deeper shows when it is read, and is told then.
 fn touch(connection: &Connection, tables: &[&str]) -> Result<(), Fault> {

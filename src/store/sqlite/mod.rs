@@ -8,6 +8,7 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 use tokio::time::Instant;
 
 mod writer;
@@ -15,6 +16,7 @@ mod calls;
 mod intent_calls;
 mod rows;
 mod intent_rows;
+mod order_rows;
 mod encoding;
 mod file;
 mod fault;
@@ -31,6 +33,7 @@ use super::ledger::{
     Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
 };
 use crate::domain::lead_key::{Keyring, LeadKey};
+use crate::domain::order::{Kept, Order};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
@@ -49,6 +52,18 @@ impl SqliteLedger {
         let file = LedgerFile { path: path.to_owned(), fingerprint: keyring.fingerprint() };
         let connection = file.open_or_create()?;
         telemetry.ledger_opened(path);
+        Self::start(file, connection, telemetry)
+    }
+
+    /// Opens the ledger of a worker, which may be running, to write beside it. Blocks. Creates nothing, and brings
+    /// nothing up: a worker of an earlier leadrelay could not open the file again.
+    pub fn open_beside(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
+        let file = LedgerFile { path: path.to_owned(), fingerprint: keyring.fingerprint() };
+        let connection = file.open_as_it_is()?;
+        Self::start(file, connection, telemetry)
+    }
+
+    fn start(file: LedgerFile, connection: Connection, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
         let claims = Arc::new(Mutex::default());
         let writer = Writer::start(file, connection, Arc::clone(&claims), Arc::clone(&telemetry))?;
         Ok(Self { writer, claims, telemetry })
@@ -112,6 +127,18 @@ impl Ledger for SqliteLedger {
 
     async fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError> {
         self.writer.ask(look(rows::wait_queues)).await
+    }
+
+    async fn give_order(&self, order: Order) -> Result<u64, LedgerError> {
+        self.writer.ask(change(move |connection: &_| order_rows::put_order(connection, &order))).await
+    }
+
+    async fn orders(&self) -> Result<Vec<Kept>, LedgerError> {
+        self.writer.ask(look(order_rows::orders)).await
+    }
+
+    async fn end_order(&self, number: u64) -> Result<(), LedgerError> {
+        self.writer.ask(change(move |connection: &_| order_rows::end_order(connection, number))).await
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

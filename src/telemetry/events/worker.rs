@@ -6,10 +6,12 @@ use crate::domain::allowance::{Daily, OnDailyLimit};
 use crate::domain::envelope::Origin;
 use crate::domain::health::State;
 use crate::domain::lead_key::LeadKey;
-use crate::domain::reply::Reply;
+use crate::domain::order::{Kept, Order, Ordered};
+use crate::domain::reply::{Code, Reply};
 use crate::domain::route::DestinationName;
 use crate::domain::verdict::{Reason, Verdict};
 use crate::telemetry::Telemetry;
+use crate::telemetry::board::LaneShown;
 
 /// The label of what has no destination (yet).
 const NONE: &str = "";
@@ -75,9 +77,11 @@ impl Telemetry {
     }
 
     pub fn lane_state(&self, destination: &DestinationName, before: State, now: State) {
-        self.show_lane_state(destination, now);
         match (before, now) {
+            (State::Paused { .. }, State::Closed | State::HalfOpen { .. }) => {}
             (_, State::Closed) => tracing::info!(%destination, "the destination works again"),
+            // What was ordered, and by whom, is told by the order.
+            (_, State::Paused { .. }) => {}
             (State::HalfOpen { .. }, State::Open { .. }) => {
                 tracing::debug!(%destination, state = now.label(), "the probe failed, still paused");
             }
@@ -86,12 +90,37 @@ impl Telemetry {
         }
     }
 
-    /// Sets the gauge alone, as at the start.
-    pub fn show_lane_state(&self, destination: &DestinationName, now: State) {
+    pub fn show_lane(&self, destination: &DestinationName, shown: LaneShown) {
         for state in State::LABELS {
-            let on = i64::from(state == now.label());
+            let on = i64::from(state == shown.state);
             self.metrics.lane_state.with_label_values(&[destination.as_str(), state]).set(on);
         }
+        self.board.show_lane(destination, shown);
+    }
+
+    /// An order is told when it is obeyed; after a restart one that still holds the lane is obeyed again.
+    pub fn order_obeyed(&self, Kept { number, order, .. }: &Kept, changed: bool) {
+        let Order { destination, what, reason, by, at } = order;
+        let (reason, at) = (reason.as_str(), at.to_string());
+        match what {
+            Ordered::Pause => {
+                tracing::warn!(%destination, number, by, at, reason, "paused by order: its leads wait");
+            }
+            Ordered::Resume if changed => tracing::info!(%destination, number, by, at, reason, "resumed by order"),
+            // The lane had nothing to resume from, as after a restart.
+            Ordered::Resume => {}
+            Ordered::AcceptRejections { code } => {
+                let code = code.as_ref().map_or("", Code::as_str);
+                tracing::warn!(
+                    %destination, number, by, at, reason, code,
+                    "rejections accepted by order: what is rejected of what waits is dead-lettered"
+                );
+            }
+        }
+    }
+
+    pub fn acceptance_ended(&self, destination: &DestinationName) {
+        tracing::info!(%destination, "nothing waits any more: rejections are no longer accepted unseen");
     }
 
     pub fn waiting(&self, destination: &DestinationName, depth: u64) {
