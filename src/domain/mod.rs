@@ -1,9 +1,10 @@
 //! What leadrelay knows and decides, as values: no I/O, no clock, no randomness, no waiting.
 //!
 //! In reading order: a message's envelope, the event in it, its identity, its route; what a repeat brings,
-//! what a destination replied, and what becomes of the message.
+//! what a destination replied, what becomes of the message, and of one that is dead.
 
 pub mod envelope;
+pub mod envelope_json;
 pub mod event;
 pub mod lead_key;
 pub mod route;
@@ -17,3 +18,4 @@ pub mod health;
 pub mod allowance;
 pub mod verdict;
 pub mod fate;
+pub mod dead_letter;

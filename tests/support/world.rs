@@ -20,6 +20,7 @@ use leadrelay::domain::route::{DestinationName, Offer, OfferPattern, Routes};
 use leadrelay::steps::Steps;
 use leadrelay::store::ledger::Ledger;
 use leadrelay::store::memory::MemoryLedger;
+use leadrelay::store::memory_letters::MemoryLetters;
 use leadrelay::telemetry::Telemetry;
 use leadrelay::worker::shutdown::Stop;
 use leadrelay::worker::{self, Ended, Parts, Settings};
@@ -29,6 +30,7 @@ use tokio::task::JoinHandle;
 pub struct World {
     pub broker: MemoryBroker,
     pub ledger: MemoryLedger,
+    pub letters: MemoryLetters,
     pub destinations: BTreeMap<String, Arc<MemoryDestination>>,
     pub routes: Routes,
     pub keyring: Keyring,
@@ -60,6 +62,7 @@ impl World {
         Self {
             broker: MemoryBroker::new(),
             ledger: MemoryLedger::new(),
+            letters: MemoryLetters::new(),
             destinations: destinations.collect(),
             routes,
             keyring: Keyring::new(b"a secret of the test's own"),
@@ -107,6 +110,7 @@ impl World {
         let parts = Parts {
             broker,
             ledger: Arc::new(ledger),
+            office: Some(Arc::new(self.letters.clone())),
             destinations,
             routes: self.routes.clone(),
             keyring: self.keyring.clone(),

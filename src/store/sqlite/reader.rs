@@ -1,13 +1,14 @@
 //! Looking into a ledger from outside, while a worker may be writing to it: what `ledger show` prints.
 
 use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::fault::{Fault, When};
-use super::file::{open_read_only, short};
+use super::file::{StoreFile, fingerprint, short};
+use super::schema::LEDGER;
 use super::{intent_rows, order_rows, rows};
 use crate::domain::lead_key::{Keyring, LeadKey, PersonKey};
 use crate::domain::order::Kept;
@@ -18,7 +19,7 @@ use crate::store::ledger::LedgerError;
 
 /// Blocks, and changes nothing.
 pub struct LedgerReader {
-    path: PathBuf,
+    file: StoreFile,
     connection: Connection,
 }
 
@@ -41,12 +42,15 @@ pub struct Summary {
 
 impl LedgerReader {
     pub fn open(path: &Path) -> Result<Self, LedgerError> {
-        Ok(Self { path: path.to_owned(), connection: open_read_only(path)? })
+        // Any secret will do: who looks by the wrong one finds nothing.
+        let file = StoreFile::new(path.to_owned(), &LEDGER, String::new());
+        let connection = file.open_read_only()?;
+        Ok(Self { file, connection })
     }
 
     /// Whether it was kept under this secret.
     pub fn is_of(&self, keyring: &Keyring) -> Result<bool, LedgerError> {
-        Ok(self.explained(rows::fingerprint(&self.connection))? == keyring.fingerprint())
+        Ok(self.explained(fingerprint(&self.connection))? == keyring.fingerprint())
     }
 
     pub fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
@@ -69,10 +73,10 @@ impl LedgerReader {
 
     /// The file and its write-ahead log.
     pub fn bytes(&self) -> u64 {
-        let mut log = self.path.clone().into_os_string();
+        let mut log = self.file.path().to_owned().into_os_string();
         log.push("-wal");
         let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
-        size(&self.path) + size(Path::new(&log))
+        size(self.file.path()) + size(Path::new(&log))
     }
 
     pub fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {
@@ -91,7 +95,7 @@ impl LedgerReader {
             withdrawals: rows::withdrawals(&self.connection)?,
             wait_queues: rows::wait_queues(&self.connection)?,
             epoch: rows::epoch(&self.connection)?,
-            fingerprint: short(&rows::fingerprint(&self.connection)?).to_owned(),
+            fingerprint: short(&fingerprint(&self.connection)?).to_owned(),
             bytes: self.bytes(),
         })
     }
@@ -102,6 +106,6 @@ impl LedgerReader {
     }
 
     fn explained<T>(&self, result: Result<T, Fault>) -> Result<T, LedgerError> {
-        result.map_err(|fault| fault.explain(&self.path, When::Starting))
+        result.map_err(|fault| self.file.subject.explain(&fault, When::Starting).into())
     }
 }
