@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use leadrelay::steps::Step;
 use rand::rngs::SmallRng;
@@ -105,10 +105,12 @@ async fn a_frozen_owner_sends_nothing_after_another_has_taken_over() {
         wait_until(MINUTE, "the first owner sends", || !first.requests().is_empty());
         let standby = rig.start_with("second.toml", &[]);
         frozen.signal("STOP");
+        let frozen_at = Instant::now();
         wait_until(MINUTE, "the standby takes over", || standby.is_ready());
         // What it sent until now, it sent as the owner; `requests` tells what came since it was last asked.
         first.requests();
         rig.wait_until_drained(2 * MINUTE);
+        wait_until(MINUTE, "it was frozen for 40 s", || frozen_at.elapsed() >= Duration::from_secs(40));
         frozen.signal("CONT");
         wait_until(MINUTE, "the first stands by", || frozen.get("/readyz").is_some_and(|(status, _)| status == 503));
         // More work, so that an owner that did not know would have some.

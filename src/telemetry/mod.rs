@@ -2,24 +2,27 @@
 
 pub mod metrics;
 pub mod events;
+pub mod refusals;
 pub mod logs;
 pub mod server;
 
 use std::sync::{Mutex, PoisonError};
 
 use metrics::Metrics;
+use refusals::Refusals;
 use server::Phase;
 
 /// Handed to everything that has something to tell.
 #[derive(Debug)]
 pub struct Telemetry {
     pub metrics: Metrics,
+    refusals: Refusals,
     phase: Mutex<Phase>,
 }
 
 impl Telemetry {
     pub fn new() -> Self {
-        Self { metrics: Metrics::new(), phase: Mutex::new(Phase::Starting) }
+        Self { metrics: Metrics::new(), refusals: Refusals::default(), phase: Mutex::new(Phase::Starting) }
     }
 
     pub fn phase(&self, phase: Phase) {
