@@ -2,7 +2,7 @@
 
 mod support;
 
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use leadrelay::steps::Step;
 use rand::rngs::SmallRng;
@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use support::amqp;
 use support::fault_proxy::{Fault, FaultProxy};
 use support::process::{Rig, service, split_endpoint, wait_until};
+use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
