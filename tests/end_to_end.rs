@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use support::amqp;
 use support::fault_proxy::{Fault, FaultProxy};
 use support::process::{Rig, service, split_endpoint, wait_until};
+use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -105,10 +106,12 @@ async fn a_frozen_owner_sends_nothing_after_another_has_taken_over() {
         wait_until(MINUTE, "the first owner sends", || !first.requests().is_empty());
         let standby = rig.start_with("second.toml", &[]);
         frozen.signal("STOP");
+        let frozen_at = Instant::now();
         wait_until(MINUTE, "the standby takes over", || standby.is_ready());
         // What it sent until now, it sent as the owner; `requests` tells what came since it was last asked.
         first.requests();
         rig.wait_until_drained(2 * MINUTE);
+        wait_until(MINUTE, "it was frozen for 40 s", || frozen_at.elapsed() >= Duration::from_secs(40));
         frozen.signal("CONT");
         wait_until(MINUTE, "the first stands by", || frozen.get("/readyz").is_some_and(|(status, _)| status == 503));
         // More work, so that an owner that did not know would have some.

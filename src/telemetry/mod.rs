@@ -3,6 +3,7 @@
 pub mod metrics;
 pub mod board;
 pub mod events;
+pub mod refusals;
 pub mod logs;
 pub mod server;
 
@@ -10,6 +11,7 @@ use std::sync::{Mutex, PoisonError};
 
 use board::Board;
 use metrics::Metrics;
+use refusals::Refusals;
 use server::Phase;
 
 /// Handed to everything that has something to tell.
@@ -17,12 +19,14 @@ use server::Phase;
 pub struct Telemetry {
     pub metrics: Metrics,
     pub board: Board,
+    refusals: Refusals,
     phase: Mutex<Phase>,
 }
 
 impl Telemetry {
     pub fn new() -> Self {
-        Self { metrics: Metrics::new(), board: Board::default(), phase: Mutex::new(Phase::Starting) }
+        let (metrics, phase) = (Metrics::new(), Mutex::new(Phase::Starting));
+        Self { metrics, board: Board::default(), refusals: Refusals::default(), phase }
     }
 
     pub fn phase(&self, phase: Phase) {

@@ -57,9 +57,10 @@ impl Admission {
         &self.shop
     }
 
-    /// Takes in what one consumer had ready. Waits only for room in the one lane of a worker that has no other.
+    /// Takes in what one consumer had ready. Waits only for the ledger to take withdrawals, and for room in the one lane
+    /// of a worker that has no other.
     pub async fn admit(&self, messages: Vec<Unsettled>) {
-        let (mut settlements, mut withdrawals) = (Vec::new(), Vec::new());
+        let (mut settlements, mut withdrawals, mut leads) = (Vec::new(), Vec::new(), Vec::new());
         for unsettled in messages {
             let now = self.shop.clock.now();
             let envelope = Envelope::read(&unsettled.message.properties, now);
@@ -76,15 +77,20 @@ impl Admission {
                 }
                 Read::Withdrawal(event) => withdrawals.push((unsettled, envelope, *event)),
                 Read::Lead(lead) => {
-                    let item = Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None };
-                    settlements.extend(self.place(item).await);
+                    leads.push(Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None });
                 }
             }
         }
         self.shop.settle(settlements);
+        // Before any lane sees a lead of this batch, whichever of the two came first.
         if !withdrawals.is_empty() {
             self.withdraw(withdrawals).await;
         }
+        let mut overflow = Vec::new();
+        for item in leads {
+            overflow.extend(self.place(item).await);
+        }
+        self.shop.settle(overflow);
     }
 
     /// A fuse that has blown spares what was sent before the broker knew. What is returned more than a few times for it

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use crate::domain::allowance::{Daily, OnDailyLimit};
 use crate::domain::envelope::Origin;
-use crate::domain::health::State;
+use crate::domain::health::{Cause, State};
 use crate::domain::lead_key::LeadKey;
 use crate::domain::order::{Kept, Order, Ordered};
 use crate::domain::reply::{Code, Reply};
@@ -18,6 +18,20 @@ const NONE: &str = "";
 
 fn label(destination: Option<&DestinationName>) -> &str {
     destination.map_or(NONE, DestinationName::as_str)
+}
+
+/// What a pause asks of a person.
+fn mend(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Transient => "it fails again and again: look at it, and at its address",
+        Cause::Throttled => "it asked for a pause: nothing is to be done, unless it asks again and again",
+        Cause::Credentials => {
+            "its credentials, permissions or configuration are wrong: mend them; `leadrelay destination test` tells \
+             whether they work"
+        }
+        Cause::Rejecting => "it rejects lead after lead with one code: look whether its fields or rules have changed",
+        Cause::DailyLimit => "it has had its leads for a day: nothing is to be done, or raise daily_limit",
+    }
 }
 
 impl Telemetry {
@@ -70,9 +84,14 @@ impl Telemetry {
     }
 
     pub fn replied(&self, destination: &DestinationName, reply: &Reply) {
-        self.metrics.attempts.with_label_values(&[destination.as_str(), reply.class().as_str()]).inc();
-        if let Some(code) = reply.code() {
-            tracing::debug!(%destination, class = reply.class().as_str(), %code, "not accepted");
+        let class = reply.class().as_str();
+        self.metrics.attempts.with_label_values(&[destination.as_str(), class]).inc();
+        match reply.code() {
+            Some(code) if self.refusals.note(destination, code) => {
+                tracing::warn!(%destination, class, %code, "a lead was not accepted");
+            }
+            Some(code) => tracing::debug!(%destination, class, %code, "a lead was not accepted"),
+            None => {}
         }
     }
 
@@ -85,7 +104,11 @@ impl Telemetry {
             (State::HalfOpen { .. }, State::Open { .. }) => {
                 tracing::debug!(%destination, state = now.label(), "the probe failed, still paused");
             }
-            (_, State::Open { .. }) => tracing::warn!(%destination, state = now.label(), "paused the destination"),
+            (_, State::Open { cause, .. }) => {
+                let refused = self.refusals.last(destination).filter(|_| cause != Cause::DailyLimit);
+                let code = refused.as_ref().map_or("", Code::as_str);
+                tracing::warn!(%destination, state = now.label(), code, mend = mend(cause), "paused the destination");
+            }
             (_, State::HalfOpen { .. }) => tracing::debug!(%destination, "probing the destination"),
         }
     }
