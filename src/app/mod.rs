@@ -27,9 +27,11 @@ pub mod operator;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
+pub mod health;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
+pub use health::{Health, health};
 pub use operator::{
     DeadLetters, Intent, Known, Part, PartState, Producer, dead_letters, ledger_look_up, topology_apply,
     topology_check, topology_prune,

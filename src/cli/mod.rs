@@ -10,6 +10,7 @@ use crate::app::Unreachable;
 use crate::config::{Config, Problem};
 
 mod run;
+mod health;
 mod check;
 mod topology;
 mod publish;
@@ -41,6 +42,8 @@ enum Command {
         after_help = "Examples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
     )]
     Run,
+    /// Ask the worker on this machine how it is
+    Health(health::Arguments),
     /// Look at the configuration
     #[command(subcommand)]
     Config(check::Command),
@@ -103,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let config = ConfigFile(cli.config);
     match cli.command {
         Command::Run => run::run(&config),
+        Command::Health(arguments) => health::run(&arguments, &config),
         Command::Config(command) => check::run(command, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
