@@ -32,10 +32,12 @@ pub mod retries;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
+pub mod health;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
 pub use desk::{desk, desk_to_fill};
+pub use health::{Health, health};
 pub use operator::{
     Browsed, Intent, Known, Part, PartState, Producer, browse_dead, ledger_look_up, topology_apply, topology_check,
     topology_prune,

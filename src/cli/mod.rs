@@ -11,6 +11,7 @@ use crate::config::{Config, Problem};
 
 mod run;
 mod config;
+mod health;
 mod topology;
 mod publish;
 mod event;
@@ -40,6 +41,8 @@ enum Command {
         after_help = "Examples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
     )]
     Run,
+    /// Ask the worker on this machine how it is
+    Health(health::Arguments),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -103,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Run => run::run(&config),
         Command::Config(command) => config::run(command, &config),
+        Command::Health(arguments) => health::run(&arguments, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
