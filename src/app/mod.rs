@@ -1,7 +1,8 @@
 //! The composition root: the only module that names concrete adapters.
 
 use std::collections::VecDeque;
-use std::path::Path;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -28,6 +29,7 @@ pub mod operator;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
+mod reload;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
@@ -37,6 +39,7 @@ pub use operator::{
 };
 pub use parts::judge;
 pub use probe::{Found, Look, Probed, Told, destination_probe, probe};
+use reload::Reloads;
 pub use trial::{Afterwards, Trial, destination_test};
 
 pub use crate::broker::PublishError as Unpublished;
@@ -60,9 +63,10 @@ pub enum Stopped {
     Abandoned(u64),
 }
 
-/// Runs the worker until it is asked to stop.
-pub async fn run(config: Config) -> anyhow::Result<Stopped> {
+/// Runs the worker until it is asked to stop. `file` is read again when it is asked to reload.
+pub async fn run(mut config: Config, file: PathBuf) -> anyhow::Result<Stopped> {
     let telemetry = Arc::new(Telemetry::new());
+    let mut reloads = Reloads::new(file)?;
     // Before anything else: what cannot be recorded must not be consumed.
     let ledger = open_ledger(&config, &telemetry).await?;
     let listener = server::bind(config.http.listen).await?;
@@ -75,11 +79,19 @@ pub async fn run(config: Config) -> anyhow::Result<Stopped> {
     let mut taken_over = VecDeque::new();
     while !asked.is_cancelled() && ended.is_ok() {
         telemetry.phase(Phase::StandingBy);
-        ended = match asked.run_until_cancelled(stand_by(&broker, &ledger, &config, &telemetry)).await {
-            None => break,
-            Some(Ok(())) if is_contested(&mut taken_over) => Err(anyhow::anyhow!(CONTESTED)),
-            Some(Ok(())) => work(&config, &telemetry, &broker, &ledger, (&asked, &hurry)).await,
-            Some(Err(error)) => Err(error),
+        let owned = tokio::select! {
+            () = asked.cancelled() => break,
+            next = reloads.next(&config, None, &telemetry) => {
+                telemetry.reloaded(next.destinations.len());
+                config = next;
+                continue;
+            }
+            owned = stand_by(&broker, &ledger, &config, &telemetry) => owned,
+        };
+        ended = match owned {
+            Ok(()) if is_contested(&mut taken_over) => Err(anyhow::anyhow!(CONTESTED)),
+            Ok(()) => work(&mut config, &mut reloads, &telemetry, (&broker, &ledger), (&asked, &hurry)).await,
+            Err(error) => Err(error),
         };
     }
     telemetry.phase(Phase::Stopping);
@@ -104,16 +116,76 @@ fn is_contested(taken_over: &mut VecDeque<Instant>) -> bool {
     taken_over.len() >= 5
 }
 
-/// One life of the worker, from taking the ledger over to being stopped or superseded.
+/// From taking the ledger over to being stopped or superseded: one life of the worker, or several under one
+/// configuration after the other. Between two of them the connections stay, and with them the ledger.
 async fn work(
-    config: &Config,
+    config: &mut Config,
+    reloads: &mut Reloads,
     telemetry: &Arc<Telemetry>,
-    broker: &Arc<AmqpBroker>,
-    ledger: &Arc<SqliteLedger>,
+    (broker, ledger): (&Arc<AmqpBroker>, &Arc<SqliteLedger>),
     (asked, hurry): (&CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
-    let stop = Stop::default();
-    let parts = Parts {
+    telemetry.phase(Phase::Working);
+    loop {
+        let stop = Stop::default();
+        let worker = worker::run(parts(config, telemetry, (broker, ledger))?, stop.clone());
+        tokio::pin!(worker);
+        let (ended, next) = tokio::select! {
+            ended = &mut worker => (ended, None),
+            next = reloads.next(config, Some(broker), telemetry) => {
+                telemetry.reloading(config.grace);
+                (end(worker, &stop, config.grace, hurry).await, Some(next))
+            }
+            () = asked.cancelled() => {
+                telemetry.phase(Phase::Stopping);
+                telemetry.stopping(config.grace);
+                let ended = end(worker, &stop, config.grace, hurry).await;
+                telemetry.stopped();
+                (ended, None)
+            }
+        };
+        match (ended, next) {
+            (Ended::Stopped, Some(next)) => {
+                let gone = config.destinations.iter().filter(|old| next.destination(old.name.as_str()).is_none());
+                gone.for_each(|gone| telemetry.no_longer_configured(&gone.name));
+                telemetry.reloaded(next.destinations.len());
+                *config = next;
+            }
+            (Ended::Stopped, None) => return Ok(()),
+            (Ended::Superseded, next) => {
+                telemetry.superseded();
+                next.into_iter().for_each(|next| *config = next);
+                return Ok(());
+            }
+            (Ended::Broken, _) => {
+                anyhow::bail!("a part of the worker panicked; what it held was handed back. Start it again")
+            }
+        }
+        if asked.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// Lets the worker finish what is in flight.
+async fn end(
+    mut worker: Pin<&mut impl Future<Output = Ended>>,
+    stop: &Stop,
+    grace: Duration,
+    hurry: &CancellationToken,
+) -> Ended {
+    tokio::select! {
+        ended = &mut worker => ended,
+        () = stop.gracefully(grace, hurry.cancelled()) => worker.await,
+    }
+}
+
+fn parts(
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+    (broker, ledger): (&Arc<AmqpBroker>, &Arc<SqliteLedger>),
+) -> anyhow::Result<Parts> {
+    Ok(Parts {
         broker: Arc::clone(broker) as Arc<dyn Broker>,
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
         destinations: parts::destinations(config, telemetry)?,
@@ -123,31 +195,7 @@ async fn work(
         clock: Clock::System,
         steps: steps(),
         settings: parts::settings(config),
-    };
-    telemetry.phase(Phase::Working);
-    let worker = worker::run(parts, stop.clone());
-    tokio::pin!(worker);
-    let ended = tokio::select! {
-        ended = &mut worker => ended,
-        () = asked.cancelled() => {
-            telemetry.phase(Phase::Stopping);
-            telemetry.stopping(config.grace);
-            let ended = tokio::select! {
-                ended = &mut worker => ended,
-                () = stop.gracefully(config.grace, hurry.cancelled()) => worker.await,
-            };
-            telemetry.stopped();
-            ended
-        }
-    };
-    match ended {
-        Ended::Stopped => Ok(()),
-        Ended::Superseded => {
-            telemetry.superseded();
-            Ok(())
-        }
-        Ended::Broken => anyhow::bail!("a part of the worker panicked; what it held was handed back. Start it again"),
-    }
+    })
 }
 
 async fn open_ledger(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<SqliteLedger>> {
