@@ -87,12 +87,14 @@ fn a_reload_that_is_refused_tells_every_problem_and_leaves_all_as_it_is_and_the_
     fs::write(rig.path("leadrelay.toml"), sound.replace("a secret of the tests' own", "canary of another secret"))
         .unwrap();
     edit(&rig, "ledger.db", "other.db");
-    edit(&rig, &format!("prefix = \"{}\"", rig.prefix), "prefix = \"other\"");
+    edit(&rig, &format!("prefix = \"{}\"", rig.prefix), "prefix = \"other\"\nfates = true");
     edit(&rig, "level = \"debug\"", "level = \"info\"");
     edit(&rig, "listen = \"127.0.0.1:", "listen = \"127.0.0.2:");
     edit(&rig, "amqp://", "amqp://canary@");
     reload(&worker, "refused");
-    for fixed in ["broker.url", "broker.prefix", "store.url", "identity.key_secret", "http.listen", "log"] {
+    for fixed in
+        ["broker.url", "broker.prefix", "broker.fates", "store.url", "identity.key_secret", "http.listen", "log"]
+    {
         assert!(log().contains(&format!("{fixed} was changed, which a reload cannot do")), "{fixed}: {}", log());
     }
     rig.publish(1, 100);

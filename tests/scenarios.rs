@@ -76,6 +76,8 @@ async fn two_events_of_one_key_at_once_make_one_lead_and_never_meet_at_the_desti
     let held = world.held("contoso", "a@example.com", OFFER).unwrap();
     assert_eq!((held.created, held.touched), (1, 2));
     world.destination("contoso").assert_no_lead_was_created_twice();
+    let retried = life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}");
+    assert_eq!(retried, 0.0, "the others wait in the lane for the one that is under way");
     life.stop().await;
 }
 

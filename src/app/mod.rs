@@ -46,7 +46,7 @@ pub use crate::broker::PublishError as Unpublished;
 
 /// Something that a command needs did not answer: the exit code says so. Names what, without credentials.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is unreachable")]
+#[error("{0}")]
 pub struct Unreachable(pub String);
 
 /// The configuration, or everything that is wrong with it, in the files, in the environment, and to the adapters.
@@ -206,7 +206,9 @@ async fn open_ledger(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Res
 }
 
 fn connect(config: &Config, telemetry: &Arc<Telemetry>) -> Result<AmqpBroker, BrokerError> {
-    AmqpBroker::connect(parts::broker(config, Ownership::Exclusive), Arc::clone(telemetry))
+    let mut broker = AmqpBroker::connect(parts::broker(config, Ownership::Exclusive), Arc::clone(telemetry))?;
+    broker.tell_fates();
+    Ok(broker)
 }
 
 /// Waits until we are the one owner of the embedded store, hot, and takes the ledger over.

@@ -159,7 +159,7 @@ async fn connect(config: &Config) -> anyhow::Result<AmqpBroker> {
 
 fn explain(error: BrokerError) -> anyhow::Error {
     match error {
-        BrokerError::Unreachable(why) => Unreachable(format!("the broker ({why})")).into(),
+        BrokerError::Unreachable(_) => Unreachable(format!("{error}. Start it, or mend broker.url")).into(),
         other => other.into(),
     }
 }

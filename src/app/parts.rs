@@ -72,7 +72,13 @@ pub fn names(config: &Config) -> Vec<DestinationName> {
 
 pub fn broker(config: &Config, ownership: Ownership) -> amqp::Settings {
     let url = secret(config.broker.url.value.expose());
-    amqp::Settings { url, prefix: config.broker.prefix.clone(), ownership, authorities: None }
+    amqp::Settings {
+        url,
+        prefix: config.broker.prefix.clone(),
+        ownership,
+        authorities: None,
+        fates: config.broker.fates,
+    }
 }
 
 pub fn settings(config: &Config) -> worker::Settings {

@@ -63,6 +63,7 @@ fn changed_for_good(old: &Config, new: &Config) -> Vec<&'static str> {
     let compared = [
         ("broker.url", old_url == new_url),
         ("broker.prefix", old.broker.prefix == new.broker.prefix),
+        ("broker.fates", old.broker.fates == new.broker.fates),
         ("store.url", old.store == new.store),
         ("identity.key_secret", old_secret == new_secret),
         ("http.listen", old.http == new.http),

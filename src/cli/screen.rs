@@ -2,6 +2,7 @@
 
 use std::io::IsTerminal;
 
+use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::{Problem, Severity};
@@ -60,6 +61,15 @@ pub fn problem(problem: &Problem, paint: Paint) -> String {
 pub fn count(number: usize, thing: &str) -> String {
     let plural = if number == 1 { "" } else { "s" };
     format!("{number} {thing}{plural}")
+}
+
+/// Progress on long work, as indicatif's template says. Hidden by indicatif itself where standard error is no terminal.
+pub fn progress(total: u64, template: &str) -> ProgressBar {
+    let bar = ProgressBar::new(total);
+    match ProgressStyle::with_template(template) {
+        Ok(style) => bar.with_style(style),
+        Err(_) => bar,
+    }
 }
 
 /// How long ago, in the two largest units that say something: `12s`, `4m`, `3h 20m`, `9d 1h`.

@@ -43,7 +43,7 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
         writeln!(out, "{}", json!({ "ok": wrong == 0, "parts": parts }))?;
     } else {
         out.write_all(as_text(&parts, Paint::stdout()).as_bytes())?;
-        writeln!(out, "{} looked at, {} wrong", count(parts.len(), "part"), wrong)?;
+        writeln!(out, "{} looked at, {} wrong{}", count(parts.len(), "part"), wrong, mend(&parts))?;
     }
     Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })
 }
@@ -52,6 +52,17 @@ fn is_wrong(state: &PartState) -> bool {
     match state {
         PartState::Missing | PartState::Differs(_) => true,
         PartState::AsDesigned | PartState::Declared | PartState::Pruned | PartState::Retired(_) => false,
+    }
+}
+
+/// What a person can do, if anything is wrong.
+fn mend(parts: &[Part]) -> &'static str {
+    if parts.iter().any(|part| matches!(part.state, PartState::Differs(_))) {
+        "\n    nothing was changed: delete what differs once it is empty, and apply; or set another broker.prefix"
+    } else if parts.iter().any(|part| part.state == PartState::Missing) {
+        "\n    declare what is missing: leadrelay topology apply"
+    } else {
+        ""
     }
 }
 
@@ -95,7 +106,7 @@ mod tests {
             let part = Part { name: "leads.dead".into(), state };
             assert_eq!(as_text(std::slice::from_ref(&part), Paint::of(false)), format!("leads.dead  {text}\n"));
             assert_eq!(as_json(&part)["state"], word);
-            assert_eq!(is_wrong(&part.state), wrong, "{word}");
+            assert_eq!((is_wrong(&part.state), !mend(&[part]).is_empty()), (wrong, wrong), "{word}");
         };
         check(PartState::AsDesigned, "as designed", "as-designed", false);
         check(PartState::Declared, "declared", "declared", false);

@@ -48,9 +48,8 @@ pub fn read(sources: Sources<'_>, notes: &Notes) -> Option<(Table, Vec<Include>)
     let mut table = tree::parse(sources.main, sources.text, notes)?;
     include.iter().for_each(|variable| variable.apply(&mut table, notes));
     let includes = includes(&mut table, sources.main, notes);
-    let texts = texts(&includes, sources.main, notes);
-    let mut whole = texts.is_some();
-    for (file, text) in texts.iter().flatten().chain(sources.beside) {
+    let (texts, mut whole) = texts(&includes, sources.main, notes);
+    for (file, text) in texts.iter().chain(sources.beside) {
         match tree::parse(file, text, notes) {
             Some(more) => merge(&mut table, more, notes),
             None => whole = false,
@@ -79,9 +78,9 @@ fn includes(table: &mut Table, main: &Path, notes: &Notes) -> Vec<Include> {
     texts.into_iter().map(of).collect()
 }
 
-/// Path and text of every included file, each once, in the order of the patterns and then of their names; none if one
-/// of them is not there, or is not readable.
-fn texts(includes: &[Include], main: &Path, notes: &Notes) -> Option<Vec<(PathBuf, String)>> {
+/// Path and text of every included file that there is, each once, in the order of the patterns and then of their names;
+/// and whether none is missing or unreadable.
+fn texts(includes: &[Include], main: &Path, notes: &Notes) -> (Vec<(PathBuf, String)>, bool) {
     let mut whole = true;
     let mut found: Vec<(PathBuf, String)> = Vec::new();
     for include in includes {
@@ -107,7 +106,7 @@ fn texts(includes: &[Include], main: &Path, notes: &Notes) -> Option<Vec<(PathBu
             }
         }
     }
-    whole.then_some(found)
+    (found, whole)
 }
 
 fn is_same(one: &Path, other: &Path) -> bool {

@@ -51,6 +51,11 @@ pub const KEYS: &[(&str, &[Explained])] = &[
         &[
             key("url", Required, "RabbitMQ: `amqp://user:password@host:5672/%2f`, or `amqps://`"),
             key("prefix", Default("\"leads\""), "Names the exchange, and begins the names of all queues"),
+            key(
+                "fates",
+                Default("false"),
+                "Whether what became of each event is told to the exchange `<prefix>.fates`",
+            ),
         ],
     ),
     ("store", &[key("url", Required, "What has been delivered: `sqlite:ledger.db`. Keep this file, and back it up")]),

@@ -82,8 +82,9 @@ fn broker(mut section: Section<'_>) -> Option<Broker> {
         let mend = "write 1 to 64 of A-Z a-z 0-9 - _ and ., not beginning with amq.";
         section.note(&prefix.place, "prefix", "is no beginning of a queue's name", mend);
     }
+    let fates = section.boolean("fates").unwrap_or(false);
     section.finish();
-    Some(Broker { url: url?, prefix: prefix.map_or_else(|| "leads".into(), |prefix| prefix.value) })
+    Some(Broker { url: url?, prefix: prefix.map_or_else(|| "leads".into(), |prefix| prefix.value), fates })
 }
 
 fn store(mut section: Section<'_>) -> Option<Store> {

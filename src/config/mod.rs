@@ -72,6 +72,8 @@ pub struct Broker {
     pub url: Placed<Secret>,
     /// What the names of our exchange and queues begin with.
     pub prefix: String,
+    /// Whether what became of each event is told to an exchange of its own.
+    pub fates: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -15,3 +15,4 @@ pub mod retry;
 pub mod health;
 pub mod allowance;
 pub mod verdict;
+pub mod fate;

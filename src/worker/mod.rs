@@ -17,6 +17,7 @@ use crate::broker::{Broker, Outgoing, Unsettled};
 use crate::clock::Clock;
 use crate::destination::Destination;
 use crate::domain::envelope::{Envelope, Stamp};
+use crate::domain::fate::Subject;
 use crate::domain::health;
 use crate::domain::lead::Lead;
 use crate::domain::lead_key::Keyring;
@@ -120,11 +121,10 @@ pub struct Item {
 
 impl Item {
     pub fn settle(self, verdict: Verdict, companions: Vec<Outgoing>) -> Settlement {
-        let about = About {
-            destination: Some(self.lead.destination.clone()),
-            lead: Some(self.lead.key),
-            occurred_at: Some(self.lead.event.occurred_at),
-        };
+        let Lead { event, key, destination, .. } = self.lead;
+        let subject =
+            Subject { event_id: event.id, lead: Some(key), offer: Some(event.offer), destination: Some(destination) };
+        let about = About { subject, occurred_at: Some(event.occurred_at) };
         let stamp = Stamp::of(&self.envelope);
         Settlement { unsettled: self.unsettled, verdict, stamp, about, companions, room: self.room }
     }

@@ -152,6 +152,7 @@ impl World {
             let left: Vec<_> = owed.iter().map(|queue| (queue, self.broker.messages(queue).len())).collect();
             panic!("not settled within {bound:?}: {} held, {left:?}", self.broker.held());
         }
+        assert_eq!(self.broker.stuck(), [], "the broker took them to go round in a cycle");
     }
 
     pub fn dead(&self) -> Vec<Message> {

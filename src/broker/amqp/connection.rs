@@ -93,6 +93,14 @@ impl Drop for HungUpAtLast {
 
 impl Connection {
     pub async fn open(address: &Address, name: &str) -> Result<Self, BrokerError> {
+        let opened = Self::shake_hands(address, name).await;
+        opened.map_err(|error| match error {
+            BrokerError::Unreachable(why) => BrokerError::Unreachable(format!("{}: {why}", address.endpoint)),
+            other => other,
+        })
+    }
+
+    async fn shake_hands(address: &Address, name: &str) -> Result<Self, BrokerError> {
         let opened = address.endpoint.open().await;
         let (stream, line) = opened.map_err(|error| BrokerError::Unreachable(error.to_string()))?;
         let line = HungUpAtLast(line);
@@ -221,7 +229,9 @@ impl Supervised {
 fn unreachable_reason(error: &BrokerError) -> String {
     match error {
         BrokerError::Unreachable(why) => why.clone(),
-        BrokerError::Owned(_) | BrokerError::Topology(_) | BrokerError::Refused(_) => error.to_string(),
+        BrokerError::Owned(_) | BrokerError::Topology(_) | BrokerError::Missing(_) | BrokerError::Refused(_) => {
+            error.to_string()
+        }
     }
 }
 

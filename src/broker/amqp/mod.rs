@@ -19,9 +19,11 @@ use tokio_util::task::TaskTracker;
 
 use super::{Broker, BrokerError, Link, Outgoing, PublishError, Publishing, Queue, Subscription};
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
 use connection::{Address, Connection, Health, State, Supervised, supervise};
+use fates::Fates;
 use publisher::Publisher;
 use topology::Names;
 use trouble::answered;
@@ -35,6 +37,7 @@ mod topology;
 mod consumer;
 mod acks;
 mod publisher;
+mod fates;
 
 pub use topology::{Difference, Pruned};
 
@@ -57,6 +60,8 @@ pub struct Settings {
     pub ownership: Ownership,
     /// For `amqps`: trusted besides the system's roots, in PEM.
     pub authorities: Option<String>,
+    /// Whether there is an exchange of fates.
+    pub fates: bool,
 }
 
 /// Whether other workers may consume beside us.
@@ -78,6 +83,8 @@ pub struct AmqpBroker {
     consuming: Supervised,
     publishing: Supervised,
     publisher: Publisher,
+    /// Only a worker tells them.
+    fates: Option<Fates>,
     link: watch::Receiver<Link>,
     link_told: Arc<watch::Sender<Link>>,
     telemetry: Arc<Telemetry>,
@@ -86,14 +93,15 @@ pub struct AmqpBroker {
     /// Cancelled when we say good-bye: to lose a connection is no news from then on.
     closing: CancellationToken,
     /// What keeps the connections up; ends with the broker.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    address: Address,
 }
 
 impl AmqpBroker {
     /// Begins to connect, and goes on trying. Fails only on a URL that can never work.
     pub fn connect(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, BrokerError> {
         let address = Address::parse(&settings.url, settings.authorities.clone())?;
-        let names = Names::new(&settings.prefix)?;
+        let names = Names::new(&settings.prefix, settings.fates)?;
         let link = Arc::new(watch::Sender::new(Link::default()));
         let mut tasks = JoinSet::new();
         let (state, consuming) = supervised();
@@ -103,7 +111,7 @@ impl AmqpBroker {
         tasks.spawn(until(closing.clone(), supervision));
         let (state, publishing) = supervised();
         let observed = note_publishing(link.clone(), telemetry.clone());
-        let supervision = supervise(address, "publishing", state, telemetry.clone(), observed);
+        let supervision = supervise(address.clone(), "publishing", state, telemetry.clone(), observed);
         tasks.spawn(until(closing.clone(), supervision));
         let connections = (publishing.clone(), consuming.clone());
         let (publisher, task) = Publisher::new(connections, names.clone(), link.subscribe(), telemetry.clone());
@@ -116,13 +124,23 @@ impl AmqpBroker {
             consuming,
             publishing,
             publisher,
+            fates: None,
             link,
             link_told,
             telemetry,
             answering: TaskTracker::new(),
             closing,
-            _tasks: tasks,
+            tasks,
+            address,
         })
+    }
+
+    /// From now on fates are told, if there is an exchange for them.
+    pub fn tell_fates(&mut self) {
+        if self.names.fates().is_some() {
+            let (address, names) = (self.address.clone(), self.names.clone());
+            self.fates = Some(Fates::start(address, names, self.telemetry.clone(), &mut self.tasks));
+        }
     }
 
     /// Waits until both connections are up, or says why they are not.
@@ -142,6 +160,9 @@ impl AmqpBroker {
         self.answering.close();
         // An answer over a link that hangs is never written.
         drop(timeout(Duration::from_secs(5), self.answering.wait()).await);
+        if let Some(fates) = &self.fates {
+            fates.close().await;
+        }
         self.closing.cancel();
         for connection in [self.consuming.current(), self.publishing.current()].into_iter().flatten() {
             connection.close().await;
@@ -254,6 +275,12 @@ impl Broker for AmqpBroker {
         Ok(depth.map_or(0, |depth| u64::from(depth.messages)))
     }
 
+    fn announce(&self, notice: Notice) {
+        if let Some(fates) = &self.fates {
+            fates.announce(notice);
+        }
+    }
+
     fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }
@@ -277,15 +304,24 @@ fn note_consuming(link: Arc<watch::Sender<Link>>, ownership: Ownership) -> impl 
     }
 }
 
-fn note_publishing(link: Arc<watch::Sender<Link>>, telemetry: Arc<Telemetry>) -> impl FnMut(Option<Health>) + Send {
+/// Notes in `link` whether the connection takes publishes.
+fn note_publishing_of(link: Arc<watch::Sender<Link>>) -> impl FnMut(Option<Health>) + Send {
     move |health| {
         let publishing = match health {
             None => Publishing::Down,
             Some(health) if health.blocked => Publishing::Blocked,
             Some(_) => Publishing::Open,
         };
-        let before = link.borrow().publishing;
         link.send_if_modified(|link| std::mem::replace(&mut link.publishing, publishing) != publishing);
+    }
+}
+
+fn note_publishing(link: Arc<watch::Sender<Link>>, telemetry: Arc<Telemetry>) -> impl FnMut(Option<Health>) + Send {
+    let mut note = note_publishing_of(link.clone());
+    move |health| {
+        let before = link.borrow().publishing;
+        note(health);
+        let publishing = link.borrow().publishing;
         match (before, publishing) {
             (Publishing::Blocked, Publishing::Open | Publishing::Down) => telemetry.publishing_unblocked(),
             (Publishing::Open | Publishing::Down, Publishing::Blocked) => telemetry.publishing_blocked(),
