@@ -38,7 +38,7 @@ struct Cli {
 enum Command {
     /// Run the worker until SIGTERM or SIGINT; a second signal hands back at once what is still in hand
     #[command(
-        after_help = "Examples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
+        after_help = "SIGHUP reads the configuration again: see docs/configuration.md.\n\nExamples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
     )]
     Run,
     /// Ask the worker on this machine how it is

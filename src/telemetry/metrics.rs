@@ -50,6 +50,7 @@ pub struct Metrics {
     pub unsettled_dropped: IntCounter,
     pub unknown_vocabulary: IntCounterVec,
     pub unknown_members: IntCounter,
+    pub config_reloads: IntCounterVec,
     pub fates_told: IntCounter,
     pub fates_dropped: IntCounter,
 }
@@ -96,6 +97,7 @@ impl Metrics {
             unsettled_dropped: make.counter("unsettled_dropped_total", "Messages dropped unsettled: must stay 0"),
             unknown_vocabulary: make.counters("unknown_vocabulary_total", "Sources and actions not known", &["part"]),
             unknown_members: make.counter("unknown_members_total", "Members of events that are not in the contract"),
+            config_reloads: make.counters("config_reloads_total", "Reloads asked for, by what became of them", &["result"]),
             fates_told: make.counter("fates_told_total", "Fates told to the exchange of fates"),
             fates_dropped: make.counter("fates_dropped_total", "Fates that could not be told"),
             registry: registry.clone(),

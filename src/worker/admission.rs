@@ -30,8 +30,9 @@ pub struct Admission {
     lanes: HashMap<DestinationName, LaneHandle>,
     /// Undecodable messages in a row.
     undecodable: AtomicU32,
-    /// Messages in a row that did not come back often.
+    /// Messages of the inbox in a row that did not come back often, and of wait queues.
     unsuspicious: AtomicU32,
+    unsuspicious_waiting: AtomicU32,
 }
 
 /// So many unsuspicious messages in a row end the caution; at the start, one. Each return to full speed risks one more return of all that
@@ -50,7 +51,9 @@ enum Read {
 impl Admission {
     pub fn new(shop: Arc<Shop>, routes: Routes, lanes: Vec<LaneHandle>) -> Self {
         let lanes = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
-        Self { shop, routes, lanes, undecodable: AtomicU32::new(0), unsuspicious: AtomicU32::new(UNSUSPICIOUS - 1) }
+        let all_but_one = || AtomicU32::new(UNSUSPICIOUS - 1);
+        let (unsuspicious, unsuspicious_waiting) = (all_but_one(), all_but_one());
+        Self { shop, routes, lanes, undecodable: AtomicU32::new(0), unsuspicious, unsuspicious_waiting }
     }
 
     pub fn shop(&self) -> &Arc<Shop> {
@@ -143,15 +146,20 @@ impl Admission {
     /// From what is received now we learn whether to take one message at a time: if the worker crashes with many in
     /// hand, the innocent are returned as often as the guilty.
     fn mind_returns(&self, delivery_count: u64, from_inbox: bool) {
-        let was_cautious = self.shop.gate.reasons().cautious;
-        if delivery_count > self.shop.settings.cautious_above {
+        let Shop { settings, gate, telemetry, .. } = &*self.shop;
+        let unsuspicious = if from_inbox { &self.unsuspicious } else { &self.unsuspicious_waiting };
+        if delivery_count > settings.cautious_above {
             self.unsuspicious.store(0, Ordering::Relaxed);
-            if !was_cautious {
-                self.shop.gate.change(|reasons| reasons.cautious = true);
-            }
-            self.shop.telemetry.intake_cautious(delivery_count);
-        } else if was_cautious && from_inbox && self.unsuspicious.fetch_add(1, Ordering::Relaxed) + 1 >= UNSUSPICIOUS {
-            self.shop.gate.change(|reasons| reasons.cautious = false);
+            self.unsuspicious_waiting.store(0, Ordering::Relaxed);
+            gate.change(|reasons| (reasons.cautious, reasons.cautious_of_waiting) = (true, true));
+            telemetry.intake_cautious(delivery_count);
+        } else if unsuspicious.load(Ordering::Relaxed) < UNSUSPICIOUS
+            && unsuspicious.fetch_add(1, Ordering::Relaxed) + 1 >= UNSUSPICIOUS
+        {
+            gate.change(|reasons| match from_inbox {
+                true => reasons.cautious = false,
+                false => reasons.cautious_of_waiting = false,
+            });
         }
     }
 

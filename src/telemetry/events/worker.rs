@@ -215,6 +215,45 @@ impl Telemetry {
         tracing::warn!("another worker has taken the ledger over: standing by");
     }
 
+    pub fn configuration_doubtful(&self, warning: &str) {
+        tracing::warn!(warning, "the configuration that was read again");
+    }
+
+    pub fn reload_refused(&self, problems: &[String]) {
+        self.metrics.config_reloads.with_label_values(&["refused"]).inc();
+        for problem in problems {
+            tracing::error!(problem, "the configuration that was read again cannot be used");
+        }
+        tracing::error!(problems = problems.len(), "not reloaded: going on with the old configuration");
+    }
+
+    pub fn reloading(&self, grace: Duration) {
+        tracing::info!(grace_seconds = grace.as_secs(), "reloading: finishing what is in flight first");
+    }
+
+    pub fn reloaded(&self, destinations: usize) {
+        self.metrics.config_reloads.with_label_values(&["done"]).inc();
+        tracing::info!(destinations, "reloaded: going on with the new configuration");
+    }
+
+    /// What is shown of its lane is of the past; what waits for it is not.
+    pub fn no_longer_configured(&self, destination: &DestinationName) {
+        let name = destination.as_str();
+        for state in State::LABELS {
+            // Of series that there never were, nothing is to be removed.
+            let _ = self.metrics.lane_state.remove_label_values(&[name, state]);
+        }
+        for gauge in [
+            &self.metrics.daily_posts,
+            &self.metrics.daily_limit,
+            &self.metrics.api_calls_used,
+            &self.metrics.api_calls_limit,
+        ] {
+            let _ = gauge.remove_label_values(&[name]);
+        }
+        tracing::info!(destination = name, "no longer configured: what waited for it is routed anew");
+    }
+
     pub fn stopping(&self, grace: Duration) {
         tracing::info!(grace_seconds = grace.as_secs(), "stopping: taking no more, finishing what is in flight");
     }
