@@ -25,6 +25,8 @@ use crate::worker::{self, Ended, Parts};
 pub mod parts;
 pub mod operator;
 pub mod retries;
+pub mod orders;
+pub mod status;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
@@ -39,7 +41,7 @@ pub use parts::check;
 pub use probe::{Probed, destination_probe};
 pub use trial::{Afterwards, Trial, destination_test};
 
-pub use crate::broker::PublishError as Unpublished;
+pub use crate::broker::{PublishError as Unpublished, Queue};
 
 /// Something that a command needs did not answer: the exit code says so. Names what, without credentials.
 #[derive(Debug, thiserror::Error)]
@@ -207,6 +209,13 @@ async fn take_over(ledger: &SqliteLedger) -> Result<(), LedgerError> {
 
 fn signals() -> anyhow::Result<[Signal; 2]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+/// Cancelled by the first SIGINT or SIGTERM.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    tokio::spawn(listen_to_signals(stop.clone(), CancellationToken::new(), signals()?));
+    Ok(stop)
 }
 
 /// The first signal asks to stop; the second, to hurry.

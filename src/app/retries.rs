@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::operator::{connect, explain};
 use super::parts;
-use crate::broker::{Broker, Queue};
 use crate::broker::amqp::{AmqpBroker, Moving, Taken};
+use crate::broker::{Broker, Queue};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::envelope::{self, Envelope, Message, Stamp};
