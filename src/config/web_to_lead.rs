@@ -2,7 +2,7 @@
 
 use super::destination::url;
 use super::fields;
-use super::raw::{Placed, Section};
+use super::section::{Placed, Section};
 use crate::domain::allowance::{Daily, OnDailyLimit};
 use crate::domain::mapping::Mapping;
 use crate::domain::reply::OnUnknown;
@@ -83,7 +83,7 @@ fn suffix(id: &str) -> String {
 }
 
 fn mappings(section: &mut Section<'_>) -> Vec<Mapping> {
-    let mappings = fields::of(section.section("fields"));
+    let mappings = fields::of(section.fields("fields"));
     for Placed { value, place } in &mappings {
         if OURS.iter().any(|name| name.eq_ignore_ascii_case(&value.field)) {
             let key = format!("fields.{}", value.field);
