@@ -115,6 +115,26 @@ async fn a_failing_lead_is_retried_with_growing_delays_and_exhausts_its_attempts
     life.stop().await;
 }
 
+/// In an outage each request more is one too many: only what fails again is worth a search for a culprit.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_is_not_split_before_its_second_round() {
+    let world = World::new(&["contoso"]);
+    world.destination("contoso").set_fault(Fault::Whole(transient()));
+    let life = world.start().await;
+    for n in 0..100 {
+        world.put(&Event::new(&format!("lead{n}@example.com"), OFFER));
+    }
+    let sent = || world.destination("contoso").calls().iter().map(|call| call.keys.len()).sum::<usize>();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(sent(), 100, "each lead once");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(sent() > 200, "the second round halves");
+    world.destination("contoso").heal();
+    world.settle().await;
+    assert_eq!(world.destination("contoso").holdings().len(), 100);
+    life.stop().await;
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_rejected_lead_dies_and_its_neighbours_live() {
     let world = World::new(&["contoso"]);
