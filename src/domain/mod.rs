@@ -17,3 +17,4 @@ pub mod health;
 pub mod allowance;
 pub mod verdict;
 pub mod dead_letter;
+pub mod replay;
