@@ -5,6 +5,7 @@
 
 pub mod domain;
 pub mod worker;
+pub mod office;
 pub mod broker;
 pub mod store;
 pub mod destination;

@@ -23,10 +23,13 @@ pub enum Step {
     Publish,
     Ack,
     HandBack,
+    Take,
+    MarkPublished,
+    GiveBack,
 }
 
 impl Step {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 16] = [
         Self::Consume,
         Self::Decode,
         Self::Withdraw,
@@ -40,6 +43,9 @@ impl Step {
         Self::Publish,
         Self::Ack,
         Self::HandBack,
+        Self::Take,
+        Self::MarkPublished,
+        Self::GiveBack,
     ];
 
     pub fn name(self) -> &'static str {
@@ -57,6 +63,9 @@ impl Step {
             Self::Publish => "publish",
             Self::Ack => "ack",
             Self::HandBack => "hand_back",
+            Self::Take => "take",
+            Self::MarkPublished => "mark_published",
+            Self::GiveBack => "give_back",
         }
     }
 }

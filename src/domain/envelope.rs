@@ -449,7 +449,10 @@ mod tests {
         let retried = republished(&once, &Stamp::of(&Envelope::read(&once.properties, later)));
         assert_eq!(known_since_of(&retried.properties), Some(first));
         assert_eq!(known_since_of(&replayed(&retried, id, 2, later).properties), Some(first));
-        assert_eq!(known_since_of(&replayed(&with(&[(KNOWN_SINCE, text("soon"))]), id, 1, later).properties), Some(later));
+        assert_eq!(
+            known_since_of(&replayed(&with(&[(KNOWN_SINCE, text("soon"))]), id, 1, later).properties),
+            Some(later)
+        );
     }
 
     #[test]

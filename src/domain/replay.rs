@@ -138,14 +138,7 @@ enum Phase {
 impl Pace {
     pub fn new(terms: Terms) -> Self {
         let phase = Phase::Canary { sent: 0 };
-        Self {
-            terms,
-            phase,
-            exhausted: false,
-            stirred_at: Duration::ZERO,
-            ended: 0,
-            recent: Recent::default(),
-        }
+        Self { terms, phase, exhausted: false, stirred_at: Duration::ZERO, ended: 0, recent: Recent::default() }
     }
 
     /// Whether the canary is out, and what is seen is to be seen of it alone.

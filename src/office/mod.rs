@@ -1,0 +1,3 @@
+//! The dead-letter office: what operators do with dead letters.
+
+pub mod replay;
