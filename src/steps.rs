@@ -21,15 +21,17 @@ pub enum Step {
     Retract,
     Release,
     Publish,
+    RecordEndings,
     Ack,
     HandBack,
+    TakeIn,
     Take,
     MarkPublished,
     GiveBack,
 }
 
 impl Step {
-    pub const ALL: [Self; 16] = [
+    pub const ALL: [Self; 18] = [
         Self::Consume,
         Self::Decode,
         Self::Withdraw,
@@ -41,8 +43,10 @@ impl Step {
         Self::Retract,
         Self::Release,
         Self::Publish,
+        Self::RecordEndings,
         Self::Ack,
         Self::HandBack,
+        Self::TakeIn,
         Self::Take,
         Self::MarkPublished,
         Self::GiveBack,
@@ -61,8 +65,10 @@ impl Step {
             Self::Retract => "retract",
             Self::Release => "release",
             Self::Publish => "publish",
+            Self::RecordEndings => "record_endings",
             Self::Ack => "ack",
             Self::HandBack => "hand_back",
+            Self::TakeIn => "take_in",
             Self::Take => "take",
             Self::MarkPublished => "mark_published",
             Self::GiveBack => "give_back",

@@ -13,10 +13,12 @@ use crate::broker::amqp::{AmqpBroker, Ownership};
 use crate::broker::{Broker, BrokerError};
 use crate::clock::Clock;
 use crate::config::{Config, Store};
+use crate::office;
 use crate::schedule::schedule;
 use crate::steps::Steps;
+use crate::store::dead_letters::DeadLetters;
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::sqlite::SqliteLedger;
+use crate::store::sqlite::{SqliteLedger, SqliteLetters};
 use crate::telemetry::Telemetry;
 use crate::telemetry::server::{self, Phase};
 use crate::worker::shutdown::Stop;
@@ -24,15 +26,18 @@ use crate::worker::{self, Ended, Parts};
 
 pub mod parts;
 pub mod operator;
+pub mod desk;
+pub mod replaying;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
+pub use desk::{desk, desk_to_fill};
 pub use operator::{
-    DeadLetters, Intent, Known, Part, PartState, Producer, dead_letters, ledger_look_up, topology_apply,
-    topology_check, topology_prune,
+    Browsed, Intent, Known, Part, PartState, Producer, browse_dead, ledger_look_up, topology_apply, topology_check,
+    topology_prune,
 };
 pub use parts::check;
 pub use probe::{Probed, destination_probe};
@@ -65,6 +70,7 @@ pub async fn run(config: Config) -> anyhow::Result<Stopped> {
     let hurry = CancellationToken::new();
     tokio::spawn(listen_to_signals(asked.clone(), hurry.clone(), signals()?));
     let broker = Arc::new(connect(&config, &telemetry)?);
+    let letters = letters(&config, &telemetry)?;
     let mut ended = Ok(());
     let mut taken_over = VecDeque::new();
     while !asked.is_cancelled() && ended.is_ok() {
@@ -72,7 +78,7 @@ pub async fn run(config: Config) -> anyhow::Result<Stopped> {
         ended = match asked.run_until_cancelled(stand_by(&broker, &ledger, &config, &telemetry)).await {
             None => break,
             Some(Ok(())) if is_contested(&mut taken_over) => Err(anyhow::anyhow!(CONTESTED)),
-            Some(Ok(())) => work(&config, &telemetry, &broker, &ledger, (&asked, &hurry)).await,
+            Some(Ok(())) => work(&config, &telemetry, &broker, (&ledger, &letters), (&asked, &hurry)).await,
             Some(Err(error)) => Err(error),
         };
     }
@@ -103,23 +109,41 @@ async fn work(
     config: &Config,
     telemetry: &Arc<Telemetry>,
     broker: &Arc<AmqpBroker>,
-    ledger: &Arc<SqliteLedger>,
+    (ledger, letters): (&Arc<SqliteLedger>, &Option<Arc<dyn DeadLetters>>),
     (asked, hurry): (&CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
-    let stop = Stop::default();
+    let (stop, steps) = (Stop::default(), steps());
+    let office = letters.clone().map(|letters| office::Parts {
+        broker: Arc::clone(broker) as Arc<dyn Broker>,
+        letters,
+        keyring: parts::keyring(config),
+        telemetry: Arc::clone(telemetry),
+        clock: Clock::System,
+        steps: steps.clone(),
+        retention: config.office.retention,
+    });
     let parts = Parts {
         broker: Arc::clone(broker) as Arc<dyn Broker>,
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
+        office: letters.clone(),
         destinations: parts::destinations(config, telemetry)?,
         routes: config.routes.clone(),
         keyring: parts::keyring(config),
         telemetry: Arc::clone(telemetry),
         clock: Clock::System,
-        steps: steps(),
+        steps,
         settings: parts::settings(config),
     };
     telemetry.phase(Phase::Working);
+    // The worker stops both: superseded or broken, it takes no more.
+    let take = stop.take.clone();
+    let office = async {
+        if let Some(office) = office {
+            office::run(office, take).await
+        }
+    };
     let worker = worker::run(parts, stop.clone());
+    let worker = async { tokio::join!(worker, office).0 };
     tokio::pin!(worker);
     let ended = tokio::select! {
         ended = &mut worker => ended,
@@ -149,6 +173,17 @@ async fn open_ledger(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Res
     let (keyring, telemetry) = (parts::keyring(config), Arc::clone(telemetry));
     let open = move || SqliteLedger::open(&path, &keyring, telemetry);
     Ok(Arc::new(tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")??))
+}
+
+/// The office's store, where it takes letters in. It is opened when it is first asked, and a worker whose office cannot
+/// be opened delivers all the same.
+fn letters(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Option<Arc<dyn DeadLetters>>> {
+    let Store::Sqlite(path) = &config.office.store;
+    if !config.office.ingest {
+        return Ok(None);
+    }
+    let letters = SqliteLetters::create(path, &parts::keyring(config), Arc::clone(telemetry))?;
+    Ok(Some(Arc::new(letters)))
 }
 
 fn connect(config: &Config, telemetry: &Arc<Telemetry>) -> Result<AmqpBroker, BrokerError> {

@@ -8,12 +8,13 @@ use serde_json::json;
 
 use super::documents::{self, Document};
 use super::screen::{Paint, count};
-use super::{ConfigFile, Exit, Misused, mask};
+use super::{ConfigFile, Exit, Misused};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::envelope::{Message, Properties};
 use crate::domain::event::{CustomerField, Decoded, Event, Malformed, decode};
 use crate::domain::lead_key::Keyring;
+use crate::office::mask;
 
 #[derive(Subcommand)]
 pub enum Command {

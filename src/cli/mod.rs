@@ -19,7 +19,6 @@ mod dead;
 mod ledger;
 mod sandbox;
 mod documents;
-mod mask;
 mod screen;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.

@@ -111,7 +111,7 @@ pub fn of(name: &Placed<String>, mut section: Section<'_>, batch: Batch, on_repe
     }
     let own_repeat = section.choice("on_repeat", &REPEATS);
     let timeout = section.duration("timeout", Duration::from_secs(1)..=TIMEOUT_MAX, Duration::from_secs(15));
-    let allow_plaintext = section.boolean("allow_plaintext");
+    let allow_plaintext = section.boolean("allow_plaintext", false);
     let missing = !section.has("kind");
     #[derive(Clone, Copy)]
     enum Form {

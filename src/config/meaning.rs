@@ -9,7 +9,9 @@ use toml::de::DeTable;
 use super::destination::{self, Destination};
 use super::raw::{Notes, Placed, Section};
 use super::spelling::nearest;
-use super::{Broker, Config, Dedupe, Http, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Secret, Store, Worker};
+use super::{
+    Broker, Config, Dedupe, Http, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Office, Secret, Store, Worker,
+};
 use crate::domain::repeat::{OnRepeat, Window};
 use crate::domain::retry::Limits;
 use crate::domain::route::{DestinationName, OfferPattern, Routes};
@@ -25,6 +27,7 @@ pub fn of(table: &DeTable<'_>, notes: &Notes) -> Option<Config> {
     let mut root = Section::root(table, notes);
     let broker = broker(root.section("broker"));
     let store = store(root.section("store"));
+    let office = office(root.section("office"), store.as_ref());
     let key_secret = identity(root.section("identity"));
     let http = http(root.section("http"));
     let prefetch = worker(root.section("worker"));
@@ -40,6 +43,7 @@ pub fn of(table: &DeTable<'_>, notes: &Notes) -> Option<Config> {
     Some(Config {
         broker: broker?,
         store: store?,
+        office: office?,
         key_secret: key_secret?,
         http,
         worker: Worker { prefetch: prefetch.value as u16 },
@@ -80,23 +84,41 @@ fn broker(mut section: Section<'_>) -> Option<Broker> {
 }
 
 fn store(mut section: Section<'_>) -> Option<Store> {
-    let mend = "write url = \"sqlite:ledger.db\"";
-    let url = section.text("url");
-    let store = match &url {
-        None => None,
-        Some(url) => match url.value.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() && !path.starts_with(':') => Some(Store::Sqlite(section.resolve(path))),
-            _ => {
-                section.note(&url.place, "url", "is no store that we know", mend);
-                None
-            }
-        },
-    };
-    if url.is_none() {
-        section.missing("url", mend);
+    let missing = !section.has("url");
+    let store = store_url(&mut section, "write url = \"sqlite:ledger.db\"");
+    if missing {
+        section.missing("url", "write url = \"sqlite:ledger.db\"");
     }
     section.finish();
-    store
+    store.map(|store| store.value)
+}
+
+fn store_url(section: &mut Section<'_>, mend: &str) -> Option<Placed<Store>> {
+    let Placed { value, place } = section.text("url")?;
+    match value.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() && !path.starts_with(':') => {
+            Some(Placed { value: Store::Sqlite(section.resolve(path)), place })
+        }
+        _ => {
+            section.note(&place, "url", "is no store that we know", mend);
+            None
+        }
+    }
+}
+
+/// Letters hold personal data, and the ledger none: they are never kept in one file.
+fn office(mut section: Section<'_>, ledger: Option<&Store>) -> Option<Office> {
+    let mend = "write url = \"sqlite:ledger.letters.db\", or leave it out";
+    let url = store_url(&mut section, mend);
+    if let Some(url) = url.as_ref().filter(|url| Some(&url.value) == ledger) {
+        section.note(&url.place, "url", "is the ledger's file, which must hold no personal data", mend);
+    }
+    let beside = |Store::Sqlite(ledger): &Store| Store::Sqlite(ledger.with_extension("letters.db"));
+    let store = url.map(|url| url.value).or_else(|| ledger.map(beside));
+    let ingest = section.boolean("ingest", true);
+    let retention = section.duration("retention", 60 * MINUTE..=3_650 * DAY, 30 * DAY);
+    section.finish();
+    Some(Office { store: store?, ingest, retention })
 }
 
 fn identity(mut section: Section<'_>) -> Option<Secret> {

@@ -134,13 +134,13 @@ impl<'a> Section<'a> {
         }
     }
 
-    pub fn boolean(&mut self, name: &'static str) -> bool {
+    pub fn boolean(&mut self, name: &'static str, default: bool) -> bool {
         match self.take(name) {
-            None => false,
+            None => default,
             Some((_, DeValue::Boolean(value))) => *value,
             Some((place, other)) => {
                 self.wrong_type(&place, name, other, "true or false");
-                false
+                default
             }
         }
     }

@@ -49,8 +49,8 @@ pub fn of(section: &mut Section<'_>, allow_plaintext: bool) -> Option<Salesforce
     let country = section.choice("country_field", &[("Country", "Country"), ("CountryCode", "CountryCode")]);
     let api_version = api_version(section);
     let fields = mappings(section, external_id_field.as_deref());
-    let allow_duplicates = section.boolean("allow_duplicates");
-    let assign = section.has("assign").then(|| section.boolean("assign"));
+    let allow_duplicates = section.boolean("allow_duplicates", false);
+    let assign = section.has("assign").then(|| section.boolean("assign", false));
     let api_usage_max = section.integer("api_usage_max", 1..=100, 95).value as u8;
     let missing = !section.has("auth");
     let auth = section.section("auth");

@@ -4,7 +4,7 @@ use std::fmt;
 
 use jiff::Timestamp;
 
-use super::reply::{Class, Code};
+use super::reply::{Class, Code, Reply};
 use super::verdict::{Fate, Verdict};
 
 /// Why a letter is dead, by name: the reasons that a worker gives, and those of letters that no worker of ours wrote.
@@ -22,12 +22,14 @@ pub enum Cause {
     Unknown,
     /// The broker gave up on it: every worker that had it went away without an answer, until its delivery limit.
     CrashedWorker,
-    /// It came into the queue by another's hand: a policy of the broker, or a person.
+    /// It was too old for the broker before any worker had it: its producer, or a policy, gave it so long to live.
+    ExpiredInQueue,
+    /// It came into the queue by another's hand.
     Foreign,
 }
 
 impl Cause {
-    pub const ALL: [Self; 11] = [
+    pub const ALL: [Self; 12] = [
         Self::Malformed,
         Self::HeadersTooLarge,
         Self::Panicked,
@@ -38,6 +40,7 @@ impl Cause {
         Self::Expired,
         Self::Unknown,
         Self::CrashedWorker,
+        Self::ExpiredInQueue,
         Self::Foreign,
     ];
 
@@ -53,6 +56,7 @@ impl Cause {
             Self::Expired => "expired",
             Self::Unknown => "unknown",
             Self::CrashedWorker => "crashed_worker",
+            Self::ExpiredInQueue => "expired_in_queue",
             Self::Foreign => "foreign",
         }
     }
@@ -74,6 +78,13 @@ pub struct Attempt {
     pub at: Timestamp,
     pub class: Class,
     pub code: Option<Code>,
+}
+
+impl Attempt {
+    /// `None`: it succeeded.
+    pub fn of(reply: &Reply, at: Timestamp) -> Option<Self> {
+        (!reply.is_accepted()).then(|| Self { at, class: reply.class(), code: reply.code().cloned() })
+    }
 }
 
 /// Of more tries than this only the latest are kept: a header is bounded, and what changed last explains most.

@@ -17,7 +17,7 @@ use crate::clock::Clock;
 use crate::domain::dead_letter::Ending;
 use crate::domain::envelope;
 use crate::domain::lead_key::DeadId;
-use crate::domain::replay::{Next, Pace, Seen, Terms, Why};
+use crate::domain::replay::{Next, Pace, Seen, Why};
 use crate::domain::retry::Tier;
 use crate::domain::route::DestinationName;
 use crate::steps::{Step, Steps};

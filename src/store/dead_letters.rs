@@ -201,6 +201,13 @@ pub struct Act {
     pub why: String,
 }
 
+impl Act {
+    /// What nobody ordered.
+    pub fn of_the_worker(at: Timestamp) -> Self {
+        Self { at, who: "leadrelay".into(), why: String::new() }
+    }
+}
+
 /// What was done to a letter.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Deed {

@@ -24,6 +24,7 @@ use super::{Item, Shop};
 use crate::broker::settle::Settlement;
 use crate::broker::{Link, Queue};
 use crate::destination::Destination;
+use crate::domain::dead_letter::Attempt;
 use crate::domain::health::{Health, State, Suspects};
 use crate::domain::repeat::RepeatPolicy;
 use crate::domain::reply::Reply;
@@ -249,8 +250,12 @@ impl Lane {
     }
 
     fn judge(&self, found: Found, lane: verdict::Lane) -> Settlement {
-        let Found { item, finding, companion } = found;
-        let age = item.envelope.age(self.shop().clock.now());
+        let Found { mut item, finding, companion } = found;
+        let now = self.shop().clock.now();
+        let age = item.envelope.age(now);
+        if let Finding::Replied(reply) = &finding {
+            item.envelope.tried.extend(Attempt::of(reply, now));
+        }
         let verdict = decide(&finding, item.envelope.attempt, age, lane, self.shop().settings.limits);
         item.settle(verdict, companion.into_iter().collect())
     }

@@ -25,6 +25,7 @@ use crate::domain::retry::Limits;
 use crate::domain::route::{DestinationName, Routes};
 use crate::domain::verdict::Verdict;
 use crate::steps::Steps;
+use crate::store::dead_letters::DeadLetters;
 use crate::store::ledger::Ledger;
 use crate::telemetry::Telemetry;
 
@@ -34,6 +35,7 @@ pub mod lane;
 pub mod pending;
 pub mod round;
 pub mod intents;
+pub mod endings;
 pub mod progress;
 pub mod splitting;
 pub mod drinker;
@@ -48,6 +50,8 @@ use shutdown::Stop;
 pub struct Parts {
     pub broker: Arc<dyn Broker>,
     pub ledger: Arc<dyn Ledger>,
+    /// Told how replayed letters end; `None`: there is no office.
+    pub office: Option<Arc<dyn DeadLetters>>,
     pub destinations: Vec<(DestinationName, Arc<dyn Destination>, RepeatPolicy)>,
     pub routes: Routes,
     pub keyring: Keyring,
@@ -134,6 +138,7 @@ impl Item {
 pub struct Shop {
     pub broker: Arc<dyn Broker>,
     pub ledger: Arc<dyn Ledger>,
+    pub office: Option<Arc<dyn DeadLetters>>,
     pub settler: Settler,
     pub keyring: Keyring,
     pub telemetry: Arc<Telemetry>,
@@ -152,9 +157,17 @@ pub struct Shop {
 impl Shop {
     /// Carries out verdicts beside whatever else goes on: a blocked publisher stops no lane.
     pub fn settle(self: &Arc<Self>, settlements: Vec<Settlement>) {
-        if !settlements.is_empty() {
+        let (replayed, others): (Vec<_>, Vec<_>) = settlements.into_iter().partition(endings::ends_a_replay);
+        if !others.is_empty() {
             let shop = Arc::clone(self);
-            self.settling.spawn(self.until_ended(async move { shop.settler.settle(settlements).await }));
+            self.settling.spawn(self.until_ended(async move { shop.settler.settle(others).await }));
+        }
+        if !replayed.is_empty() {
+            let shop = Arc::clone(self);
+            self.settling.spawn(self.until_ended(async move {
+                endings::record(&shop, &replayed).await;
+                shop.settler.settle(replayed).await;
+            }));
         }
     }
 
@@ -235,6 +248,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
     let shop = Shop {
         broker: parts.broker,
         ledger: parts.ledger,
+        office: parts.office,
         settler,
         keyring: parts.keyring,
         telemetry: parts.telemetry,

@@ -47,7 +47,7 @@ mod tests {
         let (telemetry, now) = (Telemetry::new(), tokio::time::Instant::now());
         let show = |name: &str, state| telemetry.show_lane_state(&DestinationName::parse(name).unwrap(), state);
         show("contoso", State::Closed);
-        show("fabrikam", State::Open { cause: Cause::Credentials, until: now });
+        show("fabrikam", State::Open { cause: Cause::Credentials, until: now.into() });
         show("tailspin", State::HalfOpen { cause: Cause::Transient });
         let open = read(&telemetry.metrics.render());
         let told: Vec<_> = open.iter().map(|lane| (lane.destination.as_str(), lane.state.as_str())).collect();

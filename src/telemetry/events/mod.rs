@@ -2,6 +2,7 @@
 
 mod broker;
 mod store;
+mod office;
 mod destination;
 mod worker;
 
