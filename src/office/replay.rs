@@ -22,7 +22,7 @@ use crate::domain::retry::Tier;
 use crate::domain::route::DestinationName;
 use crate::steps::{Step, Steps};
 use crate::store::dead_letters::{
-    Act, DeadLetters, Kept, LettersError, Members, NotOwned, Owning, Plan, PlanId, PlanState,
+    Act, DeadLetters, Kept, LettersError, Members, NotOwned, Owning, Plan, PlanId, PlanState, Selection,
 };
 
 pub mod forecast;
@@ -30,6 +30,11 @@ pub mod lanes;
 pub mod terms;
 
 use lanes::Lanes;
+
+/// Plans, as the store keeps them.
+pub mod plans {
+    pub use crate::store::dead_letters::{Members, Plan, PlanId, PlanState};
+}
 
 /// One operator's hands on a plan.
 pub struct Replayer {
@@ -129,6 +134,11 @@ impl Replayer {
     fn owning(&self, plan: PlanId) -> Owning {
         let now = self.clock.now();
         Owning { plan, owner: self.owner.clone(), now, until: now.checked_add(LEASE).unwrap_or(Timestamp::MAX) }
+    }
+
+    /// Makes a plan of those of these letters that are dead now.
+    pub async fn freeze(&self, ids: Vec<DeadId>, kept: &terms::Kept, why: &str) -> Result<Plan, ReplayError> {
+        Ok(self.letters.freeze(Selection::Ids(ids), kept.write(), self.act(why)).await?)
     }
 
     /// Works on the plan until it is done, pauses, or `stop`.
