@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 19] = [
     &["run"],
     &["config", "check"],
     &["topology", "apply"],
@@ -17,6 +17,11 @@ const COMMANDS: [&[&str]; 14] = [
     &["destination", "test"],
     &["dead", "list"],
     &["dead", "show"],
+    &["dead", "discard"],
+    &["dead", "undo"],
+    &["dead", "export"],
+    &["dead", "import"],
+    &["dead", "stats"],
     &["ledger", "show"],
     &["sandbox", "salesforce"],
     &["completions"],
@@ -76,6 +81,17 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["sandbox", "salesforce", "--cert-out", "file.pem"]);
     check(&["publish", "no-such-file.json"]);
     check(&["dead", "list", "--limit", "0"]);
+    check(&["dead", "list", "--reason", "nonsense"]);
+    check(&["dead", "list", "--state", "undead"]);
+    check(&["dead", "list", "--by", "email"]);
+    check(&["dead", "list", "--by", "reason,reason"]);
+    check(&["dead", "list", "--offer", "nodot"]);
+    check(&["dead", "list", "--since", "yesterday"]);
+    check(&["dead", "list", "--after", "somewhere"]);
+    check(&["dead", "show", "0123", "--reveal"]);
+    check(&["dead", "discard", "0123"]);
+    check(&["dead", "export"]);
+    check(&["dead", "import", "no-such-file.jsonl"]);
     check(&["ledger", "show"]);
     check(&["ledger", "show", "not-a-key"]);
     check(&["ledger", "show", "--email", "a@b.c"]);
@@ -91,7 +107,10 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
             ["destination", "test"] => &["contoso"],
-            ["dead", "show"] => &["0123"],
+            ["dead", "show" | "undo"] => &["0123"],
+            ["dead", "discard"] => &["0123", "--why", "x"],
+            ["dead", "export"] => &["--why", "x"],
+            ["dead", "import"] => &["x.jsonl"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],
         };
@@ -141,9 +160,12 @@ fn a_broker_that_is_not_there_exits_69_and_the_password_is_not_told() {
     };
     // Each gives the broker its time to come back; they wait for it together.
     std::thread::scope(|scope| {
-        for command in
-            [&["topology", "apply"][..], &["topology", "check"], &["publish", "event.json"], &["dead", "list"]]
-        {
+        for command in [
+            &["topology", "apply"][..],
+            &["topology", "check"],
+            &["publish", "event.json"],
+            &["dead", "list", "--queue"],
+        ] {
             scope.spawn(move || check(command));
         }
     });
@@ -156,6 +178,28 @@ fn a_ledger_that_is_not_there_is_a_failure_and_is_not_made() {
     assert_eq!((ended.code, ended.out.as_str()), (1, ""));
     assert!(ended.err.contains("no ledger"), "{}", ended.err);
     assert!(!program.folder.path().join("ledger.db").exists());
+}
+
+#[test]
+fn an_office_that_is_not_there_is_a_failure_and_is_not_made() {
+    let program = Program::configured();
+    for command in [&["dead", "list"][..], &["dead", "stats"], &["dead", "show", "0123"]] {
+        let ended = program.run(command);
+        assert_eq!((ended.code, ended.out.as_str()), (1, ""), "{command:?}");
+        assert!(ended.err.contains("no worker has run yet"), "{}", ended.err);
+    }
+    assert!(!program.folder.path().join("ledger.letters.db").exists());
+}
+
+#[test]
+fn a_line_that_is_no_letter_is_named_and_what_came_before_it_is_taken_in() {
+    let program = Program::configured();
+    let line = r#"{"dead_id": "0123456789abcdef0123456789abcdef", "state": "dead", "dead_at": "2026-11-22T12:00:00Z",
+        "properties": {}, "body": "canary"}"#;
+    program.write("letters.jsonl", &format!("{}\n\n{{\"dead_id\": \"canary\"}}\n", line.replace('\n', "")));
+    let ended = program.run(&["dead", "import", "letters.jsonl"]);
+    assert_eq!((ended.code, ended.out.as_str()), (1, ""));
+    assert!(ended.err.contains("line 3: has no dead_id") && !ended.err.contains("canary"), "{}", ended.err);
 }
 
 #[test]

@@ -33,7 +33,9 @@ fn twenty_kills_at_random_and_one_at_each_named_step_lose_nothing_and_double_not
     let edges = steps.flat_map(|step| ["before", "after"].map(|edge| format!("{}.{edge}", step.name())));
     for (number, place) in edges.enumerate() {
         rig.publish(100 + number as u32, 70);
-        amqp::publish_raw(&rig, &format!("{}.consent", rig.prefix), WITHDRAWAL, "a-withdrawal");
+        let inbox = format!("{}.consent", rig.prefix);
+        amqp::publish_raw(&rig, &inbox, WITHDRAWAL, "a-withdrawal");
+        amqp::publish_with(&rig, &inbox, WITHDRAWAL, "a-replay", REPLAY);
         let mut worker = rig.start(&[("LEADRELAY_CRASH_AT", &place)]);
         let crashed = worker.wait(MINUTE);
         assert!(crashed.is_some_and(|status| !status.success()), "it did not crash at {place}");
@@ -59,6 +61,10 @@ fn only_in_trouble(step: Step) -> bool {
 
 const WITHDRAWAL: &str = r#"{ "Source": "AzureMarketplace", "Action": "INS", "Offer": "contoso.other",
     "Consent": { "Granted": false }, "CustomerInfo": { "Email": "canary@example.com" } }"#;
+
+/// Of a letter that nobody has.
+const REPLAY: &str =
+    r#"{ "headers": { "x-leadrelay-replay": 1, "x-leadrelay-dead-id": "0123456789abcdef0123456789abcdef" } }"#;
 
 #[test]
 fn a_message_that_crashes_the_worker_ends_as_poison_and_takes_no_neighbour_with_it() {

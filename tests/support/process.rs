@@ -172,8 +172,29 @@ impl Rig {
         self.read_queues(&self.working_queues())
     }
 
+    /// The dead letters, where they are: in the office, or still in the queue.
     pub fn dead(&self) -> Vec<serde_json::Value> {
-        self.messages_in("dead")
+        json_lines(&self.read_dead())
+    }
+
+    fn read_dead(&self) -> String {
+        self.read_letters() + &self.read_queues(&[format!("{}.dead", self.prefix)])
+    }
+
+    fn read_letters(&self) -> String {
+        output(python("read_letters.py").arg(self.path("ledger.letters.db")))
+    }
+
+    /// What the office holds, as Python reads it from the file.
+    pub fn letters(&self) -> Vec<serde_json::Value> {
+        json_lines(&self.read_letters())
+    }
+
+    /// A command that succeeds, and what it prints.
+    pub fn run(&self, arguments: &[&str]) -> String {
+        let ended = self.command("leadrelay.toml").args(arguments).env("LEADRELAY_OPERATOR", "olga").output().unwrap();
+        assert!(ended.status.success(), "{arguments:?}: {}", String::from_utf8_lossy(&ended.stderr));
+        String::from_utf8(ended.stdout).unwrap()
     }
 
     /// The messages that are ready in the queue of this name.
@@ -205,7 +226,7 @@ impl Rig {
             self.path(file)
         };
         let rows = save("rows.jsonl", rows);
-        let dead = save("dead.jsonl", self.read_queues(&[format!("{}.dead", self.prefix)]));
+        let dead = save("dead.jsonl", self.read_dead());
         let queued = save("queued.jsonl", self.queued());
         let mut checker = python("checker.py");
         checker.arg("--confirmed").arg(self.path("confirmed.jsonl")).arg("--rows").arg(rows);
