@@ -25,10 +25,13 @@ pub enum Step {
     Ack,
     HandBack,
     TakeIn,
+    Take,
+    MarkPublished,
+    GiveBack,
 }
 
 impl Step {
-    pub const ALL: [Self; 15] = [
+    pub const ALL: [Self; 18] = [
         Self::Consume,
         Self::Decode,
         Self::Withdraw,
@@ -44,6 +47,9 @@ impl Step {
         Self::Ack,
         Self::HandBack,
         Self::TakeIn,
+        Self::Take,
+        Self::MarkPublished,
+        Self::GiveBack,
     ];
 
     pub fn name(self) -> &'static str {
@@ -63,6 +69,9 @@ impl Step {
             Self::Ack => "ack",
             Self::HandBack => "hand_back",
             Self::TakeIn => "take_in",
+            Self::Take => "take",
+            Self::MarkPublished => "mark_published",
+            Self::GiveBack => "give_back",
         }
     }
 }

@@ -32,6 +32,7 @@ pub mod desk;
 pub mod retries;
 pub mod orders;
 pub mod status;
+pub mod replaying;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;

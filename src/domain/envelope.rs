@@ -107,6 +107,8 @@ pub const LEAD_KEY: &str = "x-leadrelay-lead-key";
 pub const MARK: &str = "x-leadrelay-mark";
 /// When a message in a retry queue comes back: for people, as nothing decides by it.
 pub const DUE: &str = "x-leadrelay-due";
+/// Since when a replayed message has been known: its event's times fall back to this, whatever becomes of it.
+pub const KNOWN_SINCE: &str = "x-leadrelay-known-since";
 
 /// Attempts above this are a producer's invention.
 const ATTEMPT_MAX: i64 = 1_000;
@@ -258,18 +260,42 @@ fn is_stripped(name: &str) -> bool {
     name.starts_with("x-death")
         || name.starts_with("x-first-death-")
         || name.starts_with("x-last-death-")
-        || name.starts_with("x-leadrelay-") && name != MARK
+        || name.starts_with("x-leadrelay-") && name != MARK && name != KNOWN_SINCE
         || STRIPPED.contains(&name)
+}
+
+/// The properties without what must not be published again.
+fn stripped(properties: &Properties) -> Properties {
+    let mut properties = properties.clone();
+    properties.headers.retain(|name, _| !is_stripped(name));
+    if size_of_headers(&properties.headers) > HEADERS_MAX {
+        let is_kept = |name: &str| matches!(name, "traceparent" | "tracestate" | KNOWN_SINCE);
+        properties.headers.retain(|name, value| is_kept(name) && value.size() <= TRACE_MAX);
+    }
+    properties
+}
+
+/// A dead letter's message as it is replayed: the body, the trace and the event's id untouched, our count of attempts
+/// and our time of receipt gone, so that it begins anew. An event that bears no time of its own keeps that of its first
+/// receipt: a replay makes no consent later than it was.
+pub fn replayed(message: &Message, letter: DeadId, generation: u32, known_since: Timestamp) -> Message {
+    let mut properties = stripped(&message.properties);
+    let since = known_since_of(&properties).map_or(known_since, |since| since.min(known_since));
+    let headers = &mut properties.headers;
+    headers.insert(REPLAY.into(), HeaderValue::Int(generation.into()));
+    headers.insert(DEAD_ID.into(), HeaderValue::Text(letter.to_string()));
+    headers.insert(KNOWN_SINCE.into(), HeaderValue::Text(since.to_string()));
+    Message { body: message.body.clone(), properties }
+}
+
+/// When a message that was replayed had first been received.
+pub fn known_since_of(properties: &Properties) -> Option<Timestamp> {
+    properties.headers.get(KNOWN_SINCE)?.as_text()?.parse().ok()
 }
 
 /// The message as it is published again: the body untouched, the producer's properties kept, ours set anew.
 pub fn republished(message: &Message, stamp: &Stamp) -> Message {
-    let mut properties = message.properties.clone();
-    properties.headers.retain(|name, _| !is_stripped(name));
-    if size_of_headers(&properties.headers) > HEADERS_MAX {
-        let is_trace = |name: &str| matches!(name, "traceparent" | "tracestate");
-        properties.headers.retain(|name, value| is_trace(name) && value.size() <= TRACE_MAX);
-    }
+    let mut properties = stripped(&message.properties);
     let headers = &mut properties.headers;
     headers.insert(ATTEMPT.into(), HeaderValue::Int(stamp.attempt.into()));
     headers.insert(FIRST_RECEIVED.into(), HeaderValue::Text(stamp.first_received.to_string()));
@@ -412,13 +438,56 @@ mod tests {
             LEAD_KEY,
             "x-leadrelay-future",
         ];
-        let kept = ["traceparent", "tracestate", "cloudEvents:id", "tenant", MARK];
+        let kept = ["traceparent", "tracestate", "cloudEvents:id", "tenant", MARK, KNOWN_SINCE];
         let all: Vec<_> = stripped.iter().chain(&kept).map(|name| (*name, text("canary"))).collect();
         let stamp = Stamp { waited: Duration::ZERO, ..Stamp::of(&read(&[])) };
         let again = republished(&with(&all), &stamp);
         let ours = [(ATTEMPT, HeaderValue::Int(0)), (FIRST_RECEIVED, text("2026-11-22T12:00:00Z"))];
         let expected = kept.iter().map(|name| (*name, text("canary"))).chain(ours).collect::<Vec<_>>();
         assert_eq!(again, with(&expected));
+    }
+
+    #[test]
+    fn a_replayed_message_keeps_trace_and_id_and_begins_anew_with_its_letter_and_generation() {
+        let trace = ("traceparent", text("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
+        let died = [
+            (ATTEMPT, HeaderValue::Int(18)),
+            (FIRST_RECEIVED, text("2026-10-22T12:00:00Z")),
+            (WAITED, text("5")),
+            (REASON, text("expired")),
+            (DEAD_ID, text("its own")),
+            ("x-death", text("canary")),
+            trace.clone(),
+        ];
+        let mut letter = with(&died);
+        letter.properties.message_id = Some("m-1".into());
+        let id = DeadId::from_bytes([7; 16]);
+        let again = replayed(&letter, id, 3, time("2026-10-22T12:00:00Z"));
+        let ours = [
+            (REPLAY, HeaderValue::Int(3)),
+            (DEAD_ID, text(&id.to_string())),
+            (KNOWN_SINCE, text("2026-10-22T12:00:00Z")),
+            trace,
+        ];
+        let mut expected = with(&ours);
+        expected.properties.message_id = Some("m-1".into());
+        assert_eq!(again, expected);
+        let read = Envelope::read(&again.properties, now());
+        assert_eq!((read.origin, read.attempt, read.generation), (Origin::Replay, 0, 3));
+        assert_eq!((read.first_received, read.age(now())), (now(), Duration::ZERO));
+    }
+
+    #[test]
+    fn since_when_a_replayed_message_is_known_outlives_retries_and_further_replays_and_never_rises() {
+        let (id, first, later) = (DeadId::from_bytes([7; 16]), time("2026-10-22T12:00:00Z"), now());
+        let once = replayed(&with(&[]), id, 1, first);
+        let retried = republished(&once, &Stamp::of(&Envelope::read(&once.properties, later)));
+        assert_eq!(known_since_of(&retried.properties), Some(first));
+        assert_eq!(known_since_of(&replayed(&retried, id, 2, later).properties), Some(first));
+        assert_eq!(
+            known_since_of(&replayed(&with(&[(KNOWN_SINCE, text("soon"))]), id, 1, later).properties),
+            Some(later)
+        );
     }
 
     #[test]

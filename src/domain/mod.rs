@@ -19,3 +19,4 @@ pub mod allowance;
 pub mod verdict;
 pub mod fate;
 pub mod dead_letter;
+pub mod replay;

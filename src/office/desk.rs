@@ -57,7 +57,7 @@ pub struct Imported {
 const BATCH: usize = 200;
 
 impl Desk {
-    fn act(&self, why: &str) -> Act {
+    pub fn act(&self, why: &str) -> Act {
         Act { at: self.clock.now(), who: self.who.clone(), why: why.to_owned() }
     }
 

@@ -2,7 +2,8 @@
 //! call the same functions; nobody else touches the letters.
 //!
 //! In reading order: a message as a letter ([`letter`]), how letters come in ([`ingest`]), what the worker's owner does
-//! beside ([`keeper`]), what operators do ([`desk`]), what a reason means ([`explain`]), and letters as text
+//! beside ([`keeper`]), what operators do ([`desk`]) and how they
+//! replay ([`replay`]), what a reason means ([`explain`]), and letters as text
 //! ([`mask`], [`lines`]).
 
 use std::sync::Arc;
@@ -22,6 +23,7 @@ pub mod letter;
 pub mod ingest;
 pub mod keeper;
 pub mod desk;
+pub mod replay;
 pub mod explain;
 pub mod lines;
 pub mod mask;

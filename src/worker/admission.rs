@@ -115,8 +115,9 @@ impl Admission {
         }
         let message = &unsettled.message;
         // A withdrawal's and an event's own times fall back to when we first had it, not to this attempt.
-        let first_received = envelope.first_received;
-        let decode = || catch_unwind(AssertUnwindSafe(|| event::decode(message, first_received)));
+        let received = envelope.first_received;
+        let received = envelope::known_since_of(&message.properties).map_or(received, |since| since.min(received));
+        let decode = || catch_unwind(AssertUnwindSafe(|| event::decode(message, received)));
         let id = message.properties.message_id.as_deref();
         match self.shop.steps.around_message(Step::Decode, id, decode).await {
             Err(_) => {

@@ -13,6 +13,8 @@ mod list;
 mod show;
 mod act;
 mod carry;
+mod replay;
+mod replay_text;
 mod queue;
 
 #[derive(Subcommand)]
@@ -35,6 +37,14 @@ pub enum Command {
                             Exits 1 if any of them was not discarded."
     )]
     Discard(act::Discard),
+    /// Replay dead letters: a plan that begins with a canary, and pauses by itself when too much fails
+    #[command(after_help = "Examples:\n  leadrelay dead replay --reason rejected --dry-run\n  \
+                            leadrelay dead replay --destination contoso-table --rate 50 --max-failures 5%\n  \
+                            leadrelay dead replay 3f1c9a0b5d7e --yes\n  \
+                            leadrelay dead replay --list\n  leadrelay dead replay --resume 7\n\n\
+                            Ctrl-C pauses the plan. Exits 1 if the plan is not done, or more of it died again than \
+                            --max-failures allows.")]
+    Replay(Box<replay::Replay>),
     /// Take a discard back; or a replay that was begun and abandoned
     #[command(after_help = "Example:\n  leadrelay dead undo 3f1c9a0b5d7e\n\nExits 1 if any of them was not changed.")]
     Undo(act::Undo),
@@ -59,6 +69,7 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
         Command::Show(show) if show.queue || !config.office.ingest => queue::show(&show, &config),
         Command::Show(show) => wait_for(show.run(&open(&config)?)),
         Command::Discard(discard) => wait_for(act::run(&open(&config)?, &discard.ids, Wish::Discard, &discard.why)),
+        Command::Replay(replay) => wait_for(replay.run(&config, &open(&config)?)),
         Command::Undo(undo) => wait_for(act::run(&open(&config)?, &undo.ids, Wish::Undo, &undo.why)),
         Command::Export(export) => wait_for(export.run(&open(&config)?)),
         Command::Import(import) => wait_for(import.run(&app::desk_to_fill(&config, operator())?)),
