@@ -1,13 +1,14 @@
 //! Leadrelay: consented marketplace leads, from RabbitMQ to the publishers' own tables and CRMs.
 //!
 //! In reading order: the decisions ([`domain`]), the three seams ([`broker`], [`store`], [`destination`]), and the
-//! life of a message ([`worker`]), which is the page to read first.
+//! life of a message ([`worker`]), which is the page to read first; what becomes of dead letters ([`office`]).
 
 pub mod domain;
 pub mod worker;
 pub mod broker;
 pub mod store;
 pub mod destination;
+pub mod office;
 pub mod telemetry;
 pub mod config;
 pub mod clock;

@@ -21,12 +21,14 @@ pub enum Step {
     Retract,
     Release,
     Publish,
+    RecordEndings,
     Ack,
     HandBack,
+    TakeIn,
 }
 
 impl Step {
-    pub const ALL: [Self; 13] = [
+    pub const ALL: [Self; 15] = [
         Self::Consume,
         Self::Decode,
         Self::Withdraw,
@@ -38,8 +40,10 @@ impl Step {
         Self::Retract,
         Self::Release,
         Self::Publish,
+        Self::RecordEndings,
         Self::Ack,
         Self::HandBack,
+        Self::TakeIn,
     ];
 
     pub fn name(self) -> &'static str {
@@ -55,8 +59,10 @@ impl Step {
             Self::Retract => "retract",
             Self::Release => "release",
             Self::Publish => "publish",
+            Self::RecordEndings => "record_endings",
             Self::Ack => "ack",
             Self::HandBack => "hand_back",
+            Self::TakeIn => "take_in",
         }
     }
 }

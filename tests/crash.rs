@@ -8,10 +8,13 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use leadrelay::destination::memory::{Call, Fault};
+use leadrelay::domain::dead_letter::{Ending, State};
 use leadrelay::domain::envelope::{self, HeaderValue, Message};
 use leadrelay::domain::lead_key::LeadKey;
 use leadrelay::domain::reply::{Code, OnUnknown, Quick, Reply};
+use leadrelay::office::letter;
 use leadrelay::steps::{Edge, Passing, Step, Steps};
+use leadrelay::store::dead_letters::{Act, DeadLetters, Filter, Owning, Selection};
 use support::world::{Event, Life, World, raw};
 use tokio::time::Instant;
 
@@ -38,10 +41,12 @@ enum Path {
     PostLedgerGone(OnUnknown),
     /// Likewise, and the worker is asked to stop in the middle.
     PostStop(OnUnknown),
+    /// Dead letters are taken into the office, and some that were replayed come to their end.
+    Office,
 }
 
 impl Path {
-    const ALL: [Self; 12] = [
+    const ALL: [Self; 13] = [
         Self::Deliver,
         Self::Withdraw,
         Self::SplitSlowly,
@@ -54,6 +59,7 @@ impl Path {
         Self::PostLedgerGone(OnUnknown::Resend),
         Self::PostStop(OnUnknown::DeadLetter),
         Self::PostStop(OnUnknown::Resend),
+        Self::Office,
     ];
 
     /// What becomes of a lead of unknown outcome, where the destination cannot tell a repeat.
@@ -65,14 +71,15 @@ impl Path {
     }
 
     fn world(self) -> World {
-        let world = match self.posts() {
+        let mut world = match self.posts() {
             None => World::new(&["contoso"]),
             Some(on_unknown) => World::posting("contoso", on_unknown, None),
         };
-        let contoso = world.destination("contoso");
+        let contoso = Arc::clone(world.destination("contoso"));
         let start = Instant::now();
         match self {
             Self::Deliver => {}
+            Self::Office => world.ingest = true,
             Self::Withdraw => contoso.set_latency(Duration::from_millis(50)),
             Self::SplitSlowly => {
                 let bad = world.key("lead3@example.com", OFFER);
@@ -119,6 +126,13 @@ impl Path {
                 events.push(lead(1).at(10).withdrawn().message());
                 events.push(raw("not json"));
             }
+            Self::Office => {
+                events.push(raw("not json"));
+                events.push(raw("not json either"));
+                events.push(Event::new("x@example.com", "nobody.knows").message());
+                events.extend((0..3).map(|n| replay(lead(10 + n).message())));
+                events.push(replay(Event::new("y@example.com", "nobody.knows").message()));
+            }
             Self::SplitSlowly | Self::Pause | Self::LedgerGone | Self::Stop => {}
             Self::PostLedgerGone(_) | Self::PostStop(_) => {}
         }
@@ -134,6 +148,34 @@ impl Path {
             world.ledger.fail(false);
         }
     }
+}
+
+/// The event as the first replay of its letter.
+fn replay(mut event: Message) -> Message {
+    let id = World::new(&[]).keyring.dead_id(&event.body, None, 0);
+    event.properties.headers.insert(envelope::REPLAY.into(), HeaderValue::Int(1));
+    event.properties.headers.insert(envelope::DEAD_ID.into(), HeaderValue::Text(id.to_string()));
+    event
+}
+
+/// The letters of which the events of [`Path::Office`] are replays stand taken by somebody who never came back.
+async fn take_letters(world: &World) {
+    for mut event in Path::Office.events() {
+        if event.properties.headers.remove(envelope::REPLAY).is_some() {
+            event.properties.headers.clear();
+            let letter = letter::of(event, &world.keyring, world.clock.now());
+            world.letters.take_in(vec![letter], act(world)).await.unwrap();
+        }
+    }
+    let plan = world.letters.freeze(Selection::Filter(Filter::default()), String::new(), act(world)).await.unwrap();
+    let (now, until) = (world.clock.now(), world.clock.now() + Duration::from_secs(60));
+    let owning = Owning { plan: plan.id, owner: "somebody".into(), now, until };
+    world.letters.own_plan(owning.clone()).await.unwrap().unwrap();
+    assert_eq!(world.letters.take_next(owning, 9, act(world)).await.unwrap().unwrap().len(), 4);
+}
+
+fn act(world: &World) -> Act {
+    Act::of_the_worker(world.clock.now())
 }
 
 fn fails_for(call: &Call, bad: LeadKey, start: Instant, during: Duration) -> Fault {
@@ -177,6 +219,9 @@ fn remains(world: &World, path: Path, when: &str) -> Remains {
     if let Some(on_unknown) = path.posts() {
         return remains_of_posts(world, on_unknown, when);
     }
+    if path == Path::Office {
+        assert_every_replay_has_ended(world, when);
+    }
     let contoso = world.destination("contoso");
     contoso.assert_no_lead_was_created_twice();
     assert_eq!(world.broker.dropped(), 0, "{when}");
@@ -187,8 +232,28 @@ fn remains(world: &World, path: Path, when: &str) -> Remains {
     };
     Remains {
         leads: contoso.holdings().into_iter().map(lead).collect(),
-        dead: world.dead().into_iter().map(|letter| letter.body.to_vec()).collect(),
+        dead: match path {
+            Path::Office => {
+                assert_eq!(world.dead().len(), 0, "{when}");
+                let dead = world.letters.all().into_iter().filter(|kept| kept.entry.state == State::Dead);
+                dead.map(|kept| kept.message.body.to_vec()).collect()
+            }
+            _ => world.dead().into_iter().map(|letter| letter.body.to_vec()).collect(),
+        },
     }
+}
+
+/// Each as it did; only whether a lead was delivered or had been so already may hang on a crash.
+fn assert_every_replay_has_ended(world: &World, when: &str) {
+    let replayed = world.letters.all().into_iter().filter(|kept| kept.entry.state != State::Dead);
+    let mut ended: Vec<_> = replayed.map(|kept| (kept.entry.state, kept.entry.ending.expect(when))).collect();
+    ended
+        .iter_mut()
+        .filter(|(_, ending)| *ending == Ending::Duplicate)
+        .for_each(|(_, ending)| *ending = Ending::Delivered);
+    ended.sort_by_key(|(_, ending)| *ending);
+    let expected = [Ending::Delivered, Ending::Delivered, Ending::Delivered, Ending::Dead];
+    assert_eq!(ended, expected.map(|ending| (State::Replayed, ending)), "{when}");
 }
 
 /// The destination counts every send that arrives. Once at most: each lead is there once, or dead, and neither nobody's.
@@ -238,6 +303,9 @@ fn watched(passes: &Passes, crash: Option<(Step, Edge, u32)>) -> Steps {
 /// One run: a life that may crash, and, if it did or was stopped, another that finishes.
 async fn run(path: Path, crash: Option<(Step, Edge, u32)>) -> (Remains, Passes) {
     let world = path.world();
+    if path == Path::Office {
+        take_letters(&world).await;
+    }
     let passes = Passes::default();
     let steps = watched(&passes, crash);
     let life = world.start_watched(steps.clone()).await;

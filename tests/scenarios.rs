@@ -9,6 +9,7 @@ use leadrelay::domain::repeat::{OnRepeat, RepeatPolicy};
 use leadrelay::domain::reply::{Code, Quick, Reply};
 use leadrelay::worker::Ended;
 use support::world::{Event, World, raw};
+use tokio::time::Instant;
 
 const OFFER: &str = "contoso.appliance";
 
@@ -161,8 +162,36 @@ async fn wrong_credentials_for_nine_days_charge_nobody_and_kill_nothing() {
     world.settle_within(Duration::from_secs(3_600)).await;
     assert_eq!(world.dead_reasons(), []);
     assert_eq!(world.destination("contoso").holdings().len(), 300);
-    assert_eq!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}"), 0.0);
+    for fate in ["retried", "handed_back"] {
+        let settled = format!("leadrelay_settled_total{{destination=\"contoso\",fate=\"{fate}\"}}");
+        assert_eq!(life.metric(&settled), 0.0, "{fate}");
+    }
     world.destination("contoso").assert_no_lead_was_created_twice();
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_for_eight_days_is_no_older_for_it() {
+    let world = World::new(&["contoso"]);
+    let mended_at = Instant::now() + Duration::from_secs(8 * 24 * 3_600);
+    let mut probed = false;
+    world.destination("contoso").set_script(move |call| match call.at < mended_at {
+        true => Fault::Whole(Reply::Credentials(Code::known("AuthenticationFailed"))),
+        // The probe succeeds; the rest fail once more, and are charged for it.
+        false if probed && call.at < mended_at + Duration::from_secs(600) => Fault::Whole(transient()),
+        false => {
+            probed = true;
+            Fault::Nothing
+        }
+    });
+    let life = world.start().await;
+    for n in 0..5 {
+        world.put(&Event::new(&format!("lead{n}@example.com"), OFFER));
+    }
+    world.settle().await;
+    assert!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}") > 0.0);
+    assert_eq!(world.dead_reasons(), []);
+    assert_eq!(world.destination("contoso").holdings().len(), 5);
     life.stop().await;
 }
 

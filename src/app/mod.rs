@@ -15,10 +15,12 @@ use crate::broker::amqp::{AmqpBroker, Ownership};
 use crate::broker::{Broker, BrokerError};
 use crate::clock::Clock;
 use crate::config::{Config, Problem, Store};
+use crate::office;
 use crate::schedule::schedule;
 use crate::steps::Steps;
+use crate::store::dead_letters::DeadLetters;
 use crate::store::ledger::{Ledger, LedgerError};
-use crate::store::sqlite::SqliteLedger;
+use crate::store::sqlite::{SqliteLedger, SqliteLetters};
 use crate::telemetry::Telemetry;
 use crate::telemetry::server::{self, Phase};
 use crate::worker::shutdown::Stop;
@@ -26,16 +28,21 @@ use crate::worker::{self, Ended, Parts};
 
 pub mod parts;
 pub mod operator;
+pub mod desk;
+pub mod retries;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
+pub mod health;
 mod reload;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
+pub use desk::{desk, desk_to_fill};
+pub use health::{Health, health};
 pub use operator::{
-    DeadLetters, Intent, Known, Part, PartState, Producer, dead_letters, ledger_look_up, topology_apply,
-    topology_check, topology_prune,
+    Browsed, Intent, Known, Part, PartState, Producer, browse_dead, ledger_look_up, topology_apply, topology_check,
+    topology_prune,
 };
 pub use parts::judge;
 pub use probe::{Found, Look, Probed, Told, destination_probe, probe};
@@ -63,6 +70,14 @@ pub enum Stopped {
     Abandoned(u64),
 }
 
+/// What stays while one configuration takes the place of another.
+struct Lasting {
+    broker: Arc<AmqpBroker>,
+    ledger: Arc<SqliteLedger>,
+    /// `None`: dead letters are left in their queue.
+    letters: Option<Arc<dyn DeadLetters>>,
+}
+
 /// Runs the worker until it is asked to stop. `file` is read again when it is asked to reload.
 pub async fn run(mut config: Config, file: PathBuf) -> anyhow::Result<Stopped> {
     let telemetry = Arc::new(Telemetry::new());
@@ -74,7 +89,8 @@ pub async fn run(mut config: Config, file: PathBuf) -> anyhow::Result<Stopped> {
     let asked = CancellationToken::new();
     let hurry = CancellationToken::new();
     tokio::spawn(listen_to_signals(asked.clone(), hurry.clone(), signals()?));
-    let broker = Arc::new(connect(&config, &telemetry)?);
+    let (broker, letters) = (Arc::new(connect(&config, &telemetry)?), letters(&config, &telemetry)?);
+    let lasting = Lasting { broker, ledger, letters };
     let mut ended = Ok(());
     let mut taken_over = VecDeque::new();
     while !asked.is_cancelled() && ended.is_ok() {
@@ -86,17 +102,17 @@ pub async fn run(mut config: Config, file: PathBuf) -> anyhow::Result<Stopped> {
                 config = next;
                 continue;
             }
-            owned = stand_by(&broker, &ledger, &config, &telemetry) => owned,
+            owned = stand_by(&lasting.broker, &lasting.ledger, &config, &telemetry) => owned,
         };
         ended = match owned {
             Ok(()) if is_contested(&mut taken_over) => Err(anyhow::anyhow!(CONTESTED)),
-            Ok(()) => work(&mut config, &mut reloads, &telemetry, (&broker, &ledger), (&asked, &hurry)).await,
+            Ok(()) => work(&mut config, &mut reloads, &telemetry, &lasting, (&asked, &hurry)).await,
             Err(error) => Err(error),
         };
     }
     telemetry.phase(Phase::Stopping);
     // A broker that does not answer keeps nobody: it takes back by itself what we hold.
-    drop(tokio::time::timeout(Duration::from_secs(10), broker.close()).await);
+    drop(tokio::time::timeout(Duration::from_secs(10), lasting.broker.close()).await);
     served.abort();
     ended?;
     Ok(match telemetry.metrics.in_flight() {
@@ -122,17 +138,17 @@ async fn work(
     config: &mut Config,
     reloads: &mut Reloads,
     telemetry: &Arc<Telemetry>,
-    (broker, ledger): (&Arc<AmqpBroker>, &Arc<SqliteLedger>),
+    lasting: &Lasting,
     (asked, hurry): (&CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
     telemetry.phase(Phase::Working);
     loop {
         let stop = Stop::default();
-        let worker = worker::run(parts(config, telemetry, (broker, ledger))?, stop.clone());
+        let worker = work_and_keep_office(config, telemetry, lasting, &stop)?;
         tokio::pin!(worker);
         let (ended, next) = tokio::select! {
             ended = &mut worker => (ended, None),
-            next = reloads.next(config, Some(broker), telemetry) => {
+            next = reloads.next(config, Some(&lasting.broker), telemetry) => {
                 telemetry.reloading(config.grace);
                 (end(worker, &stop, config.grace, hurry).await, Some(next))
             }
@@ -180,21 +196,45 @@ async fn end(
     }
 }
 
-fn parts(
+/// A worker and, where letters are taken in, the office beside it. The worker stops both: superseded or broken, it takes
+/// no more.
+fn work_and_keep_office(
     config: &Config,
     telemetry: &Arc<Telemetry>,
-    (broker, ledger): (&Arc<AmqpBroker>, &Arc<SqliteLedger>),
-) -> anyhow::Result<Parts> {
-    Ok(Parts {
+    lasting: &Lasting,
+    stop: &Stop,
+) -> anyhow::Result<impl Future<Output = Ended> + use<>> {
+    let Lasting { broker, ledger, letters } = lasting;
+    let (clock, steps, keyring) = (Clock::System, steps(), parts::keyring(config));
+    let office = letters.clone().map(|letters| office::Parts {
+        broker: Arc::clone(broker) as Arc<dyn Broker>,
+        letters,
+        keyring: keyring.clone(),
+        telemetry: Arc::clone(telemetry),
+        clock,
+        steps: steps.clone(),
+        retention: config.office.retention,
+    });
+    let parts = Parts {
         broker: Arc::clone(broker) as Arc<dyn Broker>,
         ledger: Arc::clone(ledger) as Arc<dyn Ledger>,
+        office: letters.clone(),
         destinations: parts::destinations(config, telemetry)?,
         routes: config.routes.clone(),
-        keyring: parts::keyring(config),
+        keyring,
         telemetry: Arc::clone(telemetry),
-        clock: Clock::System,
-        steps: steps(),
+        clock,
+        steps,
         settings: parts::settings(config),
+    };
+    let (stop, take) = (stop.clone(), stop.take.clone());
+    Ok(async move {
+        let office = async {
+            if let Some(office) = office {
+                office::run(office, take).await
+            }
+        };
+        tokio::join!(worker::run(parts, stop), office).0
     })
 }
 
@@ -203,6 +243,17 @@ async fn open_ledger(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Res
     let (keyring, telemetry) = (parts::keyring(config), Arc::clone(telemetry));
     let open = move || SqliteLedger::open(&path, &keyring, telemetry);
     Ok(Arc::new(tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")??))
+}
+
+/// The office's store, where it takes letters in. It is opened when it is first asked, and a worker whose office cannot
+/// be opened delivers all the same.
+fn letters(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Option<Arc<dyn DeadLetters>>> {
+    let Store::Sqlite(path) = &config.office.store;
+    if !config.office.ingest {
+        return Ok(None);
+    }
+    let letters = SqliteLetters::create(path, &parts::keyring(config), Arc::clone(telemetry))?;
+    Ok(Some(Arc::new(letters)))
 }
 
 fn connect(config: &Config, telemetry: &Arc<Telemetry>) -> Result<AmqpBroker, BrokerError> {

@@ -112,20 +112,20 @@ impl Producer {
 
 /// The dead letters that are in the queue now, which stay there.
 #[derive(Clone, Debug, Default, PartialEq)]
-pub struct DeadLetters {
+pub struct Browsed {
     /// In the order of the queue, at most as many as were asked for.
     pub letters: Vec<Message>,
     /// How many the queue holds.
     pub depth: u64,
 }
 
-pub async fn dead_letters(config: &Config, at_most: usize) -> anyhow::Result<DeadLetters> {
+pub async fn browse_dead(config: &Config, at_most: usize) -> anyhow::Result<Browsed> {
     let broker = connect(config).await?;
     let depth = broker.depth(&Queue::Dead).await.map_err(explain)?;
     let at_most = u16::try_from(at_most).unwrap_or(u16::MAX);
     let letters = broker.browse(&Queue::Dead, at_most).await.map_err(explain)?;
     broker.close().await;
-    Ok(DeadLetters { letters, depth })
+    Ok(Browsed { letters, depth })
 }
 
 /// What the ledger knows of one lead, at every destination.
@@ -150,14 +150,14 @@ fn reader(config: &Config) -> anyhow::Result<LedgerReader> {
 /// An operator waits this long for the broker.
 const PATIENCE: Duration = Duration::from_secs(10);
 
-async fn connect(config: &Config) -> anyhow::Result<AmqpBroker> {
+pub(super) async fn connect(config: &Config) -> anyhow::Result<AmqpBroker> {
     let settings = parts::broker(config, Ownership::Shared);
     let broker = AmqpBroker::connect(settings, Arc::new(Telemetry::new()))?;
     broker.ready(PATIENCE).await.map_err(explain)?;
     Ok(broker)
 }
 
-fn explain(error: BrokerError) -> anyhow::Error {
+pub(super) fn explain(error: BrokerError) -> anyhow::Error {
     match error {
         BrokerError::Unreachable(_) => Unreachable(format!("{error}. Start it, or mend broker.url")).into(),
         other => other.into(),

@@ -65,6 +65,8 @@ fn changed_for_good(old: &Config, new: &Config) -> Vec<&'static str> {
         ("broker.prefix", old.broker.prefix == new.broker.prefix),
         ("broker.fates", old.broker.fates == new.broker.fates),
         ("store.url", old.store == new.store),
+        ("office.url", old.office.store == new.office.store),
+        ("office.ingest", old.office.ingest == new.office.ingest),
         ("identity.key_secret", old_secret == new_secret),
         ("http.listen", old.http == new.http),
         ("log", old.log == new.log),

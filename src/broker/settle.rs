@@ -246,6 +246,18 @@ impl Settler {
     }
 }
 
+/// Acknowledges letters that the office has committed. They have had their fate when they died, and are not counted again.
+pub async fn put_away(letters: Vec<Unsettled>, steps: &Steps) {
+    steps.around_now(Step::Ack, || letters.into_iter().for_each(Unsettled::ack)).await;
+}
+
+/// Leaves letters in their queue that the office could not take.
+pub async fn leave(letters: Vec<Unsettled>, steps: &Steps) {
+    if !letters.is_empty() {
+        steps.around_now(Step::HandBack, || letters.into_iter().for_each(Unsettled::hand_back)).await;
+    }
+}
+
 /// The message that takes the place of a settled one, where its verdict asks for one.
 fn replacement(settlement: &Settlement, keyring: &Keyring, now: Timestamp) -> Option<Outgoing> {
     let Settlement { unsettled, verdict, stamp, about, .. } = settlement;
@@ -255,7 +267,10 @@ fn replacement(settlement: &Settlement, keyring: &Keyring, now: Timestamp) -> Op
         Verdict::Ack(_) | Verdict::Release => None,
         Verdict::Retry { tier, charged } => {
             stamp.attempt += u32::from(*charged);
-            Some(Outgoing { queue: Queue::Retry(*tier), message: envelope::republished(message, &stamp) })
+            let mut message = envelope::republished(message, &stamp);
+            let due = HeaderValue::Text((now + tier.delay()).to_string());
+            message.properties.headers.insert(envelope::DUE.to_owned(), due);
+            Some(Outgoing { queue: Queue::Retry(*tier), message })
         }
         Verdict::Wait => {
             stamp.waiting_since = Some(now);
@@ -263,14 +278,21 @@ fn replacement(settlement: &Settlement, keyring: &Keyring, now: Timestamp) -> Op
             Some(Outgoing { queue: Queue::Wait(destination), message: envelope::republished(message, &stamp) })
         }
         Verdict::DeadLetter(reason) => {
-            Some(Outgoing { queue: Queue::Dead, message: dead_letter(message, &stamp, reason, about, keyring) })
+            let letter = dead_letter(message, stamp, reason, about, (keyring, now));
+            Some(Outgoing { queue: Queue::Dead, message: letter })
         }
     }
 }
 
-fn dead_letter(message: &Message, stamp: &Stamp, reason: &Reason, about: &About, keyring: &Keyring) -> Message {
-    let mut stamp = stamp.clone();
+fn dead_letter(
+    message: &Message,
+    mut stamp: Stamp,
+    reason: &Reason,
+    about: &About,
+    (keyring, now): (&Keyring, Timestamp),
+) -> Message {
     stamp.attempt += u32::from(matches!(reason, Reason::AttemptsExhausted(_) | Reason::Expired(_)));
+    let replay_of = stamp.replay_of.take();
     let mut letter = envelope::republished(message, &stamp);
     let dead_id = keyring.dead_id(&message.body, message.properties.message_id.as_deref(), stamp.generation);
     let mut put = |name: &str, value: String| {
@@ -278,6 +300,10 @@ fn dead_letter(message: &Message, stamp: &Stamp, reason: &Reason, about: &About,
     };
     put(envelope::REASON, reason.name().to_owned());
     put(envelope::DEAD_ID, dead_id.to_string());
+    put(envelope::DEAD_AT, now.to_string());
+    if let Some(replay_of) = replay_of {
+        put(envelope::REPLAY_OF, replay_of.to_string());
+    }
     if let Some(detail) = reason.detail() {
         put(envelope::DETAIL, detail.to_owned());
     }

@@ -8,13 +8,14 @@ use serde_json::json;
 
 use super::documents::{self, Document};
 use super::screen::{self, Paint, count};
-use super::{ConfigFile, Exit, Misused, mask};
+use super::{ConfigFile, Exit, Misused};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::envelope::{Message, Properties};
 use crate::domain::event::{CustomerField, Decoded, Event, Malformed, Problem, decode, schema};
 use crate::domain::fate;
 use crate::domain::lead_key::Keyring;
+use crate::office::mask;
 
 #[derive(Subcommand)]
 pub enum Command {

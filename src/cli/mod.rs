@@ -11,6 +11,7 @@ use crate::config::{Config, Problem};
 
 mod run;
 mod config;
+mod health;
 mod topology;
 mod publish;
 mod event;
@@ -19,7 +20,6 @@ mod dead;
 mod ledger;
 mod sandbox;
 mod documents;
-mod mask;
 mod screen;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
@@ -41,6 +41,8 @@ enum Command {
         after_help = "SIGHUP reads the configuration again: see docs/configuration.md.\n\nExamples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
     )]
     Run,
+    /// Ask the worker on this machine how it is
+    Health(health::Arguments),
     /// Look at the configuration
     #[command(subcommand)]
     Config(config::Command),
@@ -104,6 +106,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     match cli.command {
         Command::Run => run::run(&config),
         Command::Config(command) => config::run(command, &config),
+        Command::Health(arguments) => health::run(&arguments, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),

@@ -60,6 +60,22 @@ pub const KEYS: &[(&str, &[Explained])] = &[
     ),
     ("store", &[key("url", Required, "What has been delivered: `sqlite:ledger.db`. Keep this file, and back it up")]),
     (
+        "office",
+        &[
+            key(
+                "url",
+                Else("beside the ledger: `ledger.letters.db`"),
+                "The dead letters, which hold personal data: a file of their own",
+            ),
+            key(
+                "ingest",
+                Default("true"),
+                "Whether dead letters are taken out of the queue; `false` leaves them there",
+            ),
+            key("retention", Default("\"30d\""), "What has been replayed or discarded is removed after this long"),
+        ],
+    ),
+    (
         "identity",
         &[key(
             "key_secret",

@@ -10,7 +10,8 @@ use super::notes::Notes;
 use super::section::{Placed, Section};
 use super::spelling::nearest;
 use super::{
-    Broker, Config, Dedupe, Http, Judge, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Part, Secret, Store, Worker,
+    Broker, Config, Dedupe, Http, Judge, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Office, Part, Secret, Store,
+    Worker,
 };
 use crate::domain::repeat::{OnRepeat, Window};
 use crate::domain::retry::Limits;
@@ -29,6 +30,7 @@ pub fn of(mut root: Section<'_>, include: Vec<Include>, notes: &Notes, judge: Ju
     root.texts("include");
     let broker = broker(root.section("broker"));
     let store = store(root.section("store"));
+    let office = office(root.section("office"), store.as_ref());
     let key_secret = identity(root.section("identity"));
     let http = http(root.section("http"));
     let prefetch = worker(root.section("worker"));
@@ -47,6 +49,7 @@ pub fn of(mut root: Section<'_>, include: Vec<Include>, notes: &Notes, judge: Ju
         include,
         broker: broker?,
         store: store?,
+        office: office?,
         key_secret: key_secret?,
         http,
         worker: Worker { prefetch: prefetch.value as u16 },
@@ -90,24 +93,40 @@ fn broker(mut section: Section<'_>) -> Option<Broker> {
 fn store(mut section: Section<'_>) -> Option<Store> {
     let mend = "write url = \"sqlite:ledger.db\"";
     let url = section.text("url");
-    let store = match &url {
-        None => None,
-        Some(url) => match url.value.strip_prefix("sqlite:") {
-            Some(path) if !path.is_empty() && !path.starts_with(':') => {
-                let path = Placed { value: path.to_owned(), place: url.place.clone() };
-                Some(Store::Sqlite(section.resolve(&path)))
-            }
-            _ => {
-                section.note(&url.place, "url", "is no store that we know", mend);
-                None
-            }
-        },
-    };
     if url.is_none() {
         section.missing("url", mend);
     }
+    let store = url.and_then(|url| store_url(&section, url, mend));
     section.finish();
-    store
+    store.map(|store| store.value)
+}
+
+fn store_url(section: &Section<'_>, url: Placed<String>, mend: &str) -> Option<Placed<Store>> {
+    match url.value.strip_prefix("sqlite:") {
+        Some(path) if !path.is_empty() && !path.starts_with(':') => {
+            let path = Placed { value: path.to_owned(), place: url.place.clone() };
+            Some(Placed { value: Store::Sqlite(section.resolve(&path)), place: url.place })
+        }
+        _ => {
+            section.note(&url.place, "url", "is no store that we know", mend);
+            None
+        }
+    }
+}
+
+/// Letters hold personal data, and the ledger none: they are never kept in one file.
+fn office(mut section: Section<'_>, ledger: Option<&Store>) -> Option<Office> {
+    let mend = "write url = \"sqlite:ledger.letters.db\", or leave it out";
+    let url = section.text("url").and_then(|url| store_url(&section, url, mend));
+    if let Some(url) = url.as_ref().filter(|url| Some(&url.value) == ledger) {
+        section.note(&url.place, "url", "is the ledger's file, which must hold no personal data", mend);
+    }
+    let beside = |Store::Sqlite(ledger): &Store| Store::Sqlite(ledger.with_extension("letters.db"));
+    let store = url.map(|url| url.value).or_else(|| ledger.map(beside));
+    let ingest = section.boolean("ingest").unwrap_or(true);
+    let retention = section.duration("retention", 60 * MINUTE..=3_650 * DAY, 30 * DAY);
+    section.finish();
+    Some(Office { store: store?, ingest, retention })
 }
 
 fn identity(mut section: Section<'_>) -> Option<Secret> {

@@ -47,6 +47,7 @@ pub use web_to_lead::WebToLead;
 pub struct Config {
     pub broker: Broker,
     pub store: Store,
+    pub office: Office,
     /// The secret under which lead keys are made: at least [`KEY_SECRET_MIN`] bytes.
     pub key_secret: Secret,
     pub http: Http,
@@ -79,6 +80,16 @@ pub struct Broker {
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Store {
     Sqlite(PathBuf),
+}
+
+/// The dead-letter office.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Office {
+    pub store: Store,
+    /// Whether it takes letters out of the dead queue.
+    pub ingest: bool,
+    /// How long letters are kept that have been replayed or discarded.
+    pub retention: Duration,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]

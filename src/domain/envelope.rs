@@ -8,6 +8,9 @@ use std::time::Duration;
 use bytes::Bytes;
 use jiff::Timestamp;
 
+use super::dead_letter::{Attempt, read_attempts, write_attempts};
+use super::lead_key::DeadId;
+
 /// What AMQP hands us, free of any client library's types.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Message {
@@ -94,9 +97,16 @@ pub const REASON: &str = "x-leadrelay-reason";
 pub const DETAIL: &str = "x-leadrelay-detail";
 pub const DESTINATION: &str = "x-leadrelay-destination";
 pub const REPLAY: &str = "x-leadrelay-replay";
+/// Of a dead letter, its own; of an event, that of the letter that it replays.
 pub const DEAD_ID: &str = "x-leadrelay-dead-id";
+pub const DEAD_AT: &str = "x-leadrelay-dead-at";
+/// The letter that a dead letter's message replayed.
+pub const REPLAY_OF: &str = "x-leadrelay-replay-of";
+pub const ATTEMPTS: &str = "x-leadrelay-attempts";
 pub const LEAD_KEY: &str = "x-leadrelay-lead-key";
 pub const MARK: &str = "x-leadrelay-mark";
+/// When a message in a retry queue comes back: for people, as nothing decides by it.
+pub const DUE: &str = "x-leadrelay-due";
 
 /// Attempts above this are a producer's invention.
 const ATTEMPT_MAX: i64 = 1_000;
@@ -112,6 +122,10 @@ pub struct Envelope {
     pub waited: Duration,
     /// How often an operator replayed it.
     pub generation: u32,
+    /// The dead letter that it replays.
+    pub replay_of: Option<DeadId>,
+    /// The latest attempts that failed.
+    pub tried: Vec<Attempt>,
     pub origin: Origin,
 }
 
@@ -145,9 +159,12 @@ impl Envelope {
         let int = |name| headers.get(name).and_then(HeaderValue::as_int).unwrap_or(0);
         let time = |text: &str| text.parse::<Timestamp>().ok();
         let generation = int(REPLAY).clamp(0, i64::from(u32::MAX)) as u32;
+        let dead_id = headers.get(DEAD_ID).and_then(HeaderValue::as_text).and_then(|id| id.parse().ok());
+        let replay_of = dead_id.filter(|_| generation > 0);
         let Some(stamped) = headers.get(FIRST_RECEIVED).and_then(HeaderValue::as_text).and_then(time) else {
             let origin = if generation > 0 { Origin::Replay } else { Origin::New };
-            return Self { attempt: 0, first_received: now, waited: Duration::ZERO, generation, origin };
+            let (attempt, waited, tried) = (0, Duration::ZERO, Vec::new());
+            return Self { attempt, first_received: now, waited, generation, replay_of, tried, origin };
         };
         let first_received = stamped.min(now);
         let waited = headers.get(WAITED).and_then(HeaderValue::as_text).and_then(Waited::parse);
@@ -157,6 +174,8 @@ impl Envelope {
             first_received,
             waited: waited.map_or(Duration::ZERO, |waited| waited.until(now)).min(elapsed(first_received, now)),
             generation,
+            replay_of,
+            tried: headers.get(ATTEMPTS).and_then(HeaderValue::as_text).map(read_attempts).unwrap_or_default(),
             origin: if waits { Origin::Wait } else { Origin::Retry },
         }
     }
@@ -199,6 +218,11 @@ pub fn trace_id(properties: &Properties) -> Option<&str> {
     parts.next().filter(is_hex)
 }
 
+/// When a message in a retry queue comes back, if it says so.
+pub fn due(properties: &Properties) -> Option<Timestamp> {
+    properties.headers.get(DUE)?.as_text()?.parse().ok()
+}
+
 /// What a republished message says about itself.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Stamp {
@@ -206,6 +230,8 @@ pub struct Stamp {
     pub first_received: Timestamp,
     pub waited: Duration,
     pub generation: u32,
+    pub replay_of: Option<DeadId>,
+    pub tried: Vec<Attempt>,
     /// Set when it goes to a wait queue now.
     pub waiting_since: Option<Timestamp>,
 }
@@ -217,6 +243,8 @@ impl Stamp {
             first_received: envelope.first_received,
             waited: envelope.waited,
             generation: envelope.generation,
+            replay_of: envelope.replay_of,
+            tried: envelope.tried.clone(),
             waiting_since: None,
         }
     }
@@ -248,6 +276,12 @@ pub fn republished(message: &Message, stamp: &Stamp) -> Message {
     if stamp.generation > 0 {
         headers.insert(REPLAY.into(), HeaderValue::Int(stamp.generation.into()));
     }
+    if let Some(letter) = stamp.replay_of {
+        headers.insert(DEAD_ID.into(), HeaderValue::Text(letter.to_string()));
+    }
+    if !stamp.tried.is_empty() {
+        headers.insert(ATTEMPTS.into(), HeaderValue::Text(write_attempts(&stamp.tried)));
+    }
     let waited = stamp.waited.as_millis();
     if let Some(since) = stamp.waiting_since {
         headers.insert(WAITED.into(), HeaderValue::Text(format!("{waited}@{since}")));
@@ -260,6 +294,7 @@ pub fn republished(message: &Message, stamp: &Stamp) -> Message {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::reply::{Class, Code};
     use proptest::prelude::*;
 
     fn time(text: &str) -> Timestamp {
@@ -342,6 +377,8 @@ mod tests {
             first_received: now(),
             waited: Duration::ZERO,
             generation,
+            replay_of: None,
+            tried: Vec::new(),
             waiting_since: waiting.then(now),
         };
         let origin = |stamp: Stamp| Envelope::read(&republished(&with(&[]), &stamp).properties, now()).origin;
@@ -385,6 +422,19 @@ mod tests {
     }
 
     #[test]
+    fn the_letter_that_a_message_replays_is_believed_with_a_generation_and_attempts_of_a_worker_only() {
+        let id = DeadId::from_bytes([7; 16]);
+        let (letter, tried) = ((DEAD_ID, text(&id.to_string())), (ATTEMPTS, text("2026-11-22T11:00:00Z transient")));
+        let replay = (REPLAY, HeaderValue::Int(1));
+        assert_eq!(read(&[letter.clone(), tried.clone()]).replay_of, None, "no replay has none");
+        assert_eq!(read(&[letter.clone(), replay.clone()]).replay_of, Some(id));
+        assert_eq!(read(&[(DEAD_ID, text("canary")), replay.clone()]).replay_of, None);
+        assert!(read(&[letter.clone(), replay.clone(), tried.clone()]).tried.is_empty(), "a replay begins anew");
+        let stamped = read(&[letter, replay, tried, (FIRST_RECEIVED, text("2026-11-22T10:00:00Z"))]);
+        assert_eq!((stamped.replay_of, stamped.tried.len()), (Some(id), 1));
+    }
+
+    #[test]
     fn headers_too_large_for_a_frame_are_left_behind_but_for_a_trace_of_lawful_size() {
         let large = |name: &'static str| (name, text(&"x".repeat(HEADERS_MAX)));
         let trace = ("traceparent", text("00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"));
@@ -407,10 +457,15 @@ mod tests {
             let ago = |millis: u64| now() - Duration::from_millis(millis);
             let waited = Duration::from_millis(age / 100 * part / 2);
             let waiting_since = since.map(|part| ago(age / 100 * part / 2));
-            let stamp = Stamp { attempt, first_received: ago(age), waited, generation, waiting_since };
+            let replay_of = (generation > 0).then(|| DeadId::from_bytes([generation as u8; 16]));
+            let at = Timestamp::from_second(now().as_second()).unwrap();
+            let code = Some(Code::status(503));
+            let tried = vec![Attempt { at, class: Class::Transient, code }; attempt as usize % 3];
+            let stamp = Stamp { attempt, first_received: ago(age), waited, generation, replay_of, tried, waiting_since };
             let then = now() + Duration::from_millis(later);
             let read = Envelope::read(&republished(&with(&[]), &stamp).properties, then);
             prop_assert_eq!((read.attempt, read.generation, read.first_received), (attempt, generation, stamp.first_received));
+            prop_assert_eq!((read.replay_of, &read.tried), (stamp.replay_of, &stamp.tried));
             let waiting = waiting_since.map_or(Duration::ZERO, |since| elapsed(since, then));
             prop_assert_eq!(read.waited, waited + waiting);
             prop_assert_eq!(read.age(then) + read.waited, elapsed(stamp.first_received, then));

@@ -18,6 +18,15 @@ pub struct LeadKey([u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct PersonKey([u8; 16]);
 
+/// HMAC-SHA256 of a dead letter's body, message id and replay generation, 128 bits.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct DeadId([u8; 16]);
+
+/// HMAC-SHA256 of a normalised email alone, 128 bits. Only dead letters are kept by it: whoever asks for a person's
+/// letters need not know the offer, and a letter may have none.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct AddressKey([u8; 16]);
+
 /// A short keyed digest of one customer field: enough to see a change, useless to anybody else.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, Debug)]
 pub struct Digest(pub [u8; 8]);
@@ -61,9 +70,11 @@ macro_rules! hex_key {
 }
 hex_key!(LeadKey);
 hex_key!(PersonKey);
+hex_key!(DeadId);
+hex_key!(AddressKey);
 
 #[derive(Debug, thiserror::Error)]
-#[error("not a lead key: expected 32 hex digits")]
+#[error("expected 32 hex digits")]
 pub struct NotAKey;
 
 /// The deployment's secret, ready to hash. Prints nothing of itself.
@@ -107,6 +118,11 @@ impl Keyring {
         PersonKey(self.key("person", &[normalise_email(email).as_bytes(), offer.publisher().as_bytes()]))
     }
 
+    /// `email` is taken as typed and normalised here.
+    pub fn address_key(&self, email: &str) -> AddressKey {
+        AddressKey(self.key("address", &[normalise_email(email).as_bytes()]))
+    }
+
     pub fn field_digest(&self, field: CustomerField, value: &str) -> Digest {
         let [a, b, c, d, e, f, g, h, ..] = self.hash("field", &[field.name().as_bytes(), value.as_bytes()]);
         Digest([a, b, c, d, e, f, g, h])
@@ -114,9 +130,9 @@ impl Keyring {
 
     /// The dead-id: of body, message id and replay generation, never of time, attempt or chance, so that a letter
     /// that arrives twice is the same letter.
-    pub fn dead_id(&self, body: &[u8], message_id: Option<&str>, generation: u32) -> LeadKey {
+    pub fn dead_id(&self, body: &[u8], message_id: Option<&str>, generation: u32) -> DeadId {
         let id = message_id.unwrap_or_default();
-        LeadKey(self.key("dead", &[body, id.as_bytes(), &generation.to_le_bytes()]))
+        DeadId(self.key("dead", &[body, id.as_bytes(), &generation.to_le_bytes()]))
     }
 
     /// Signs that we ourselves asked for a lead to be marked do-not-contact at `destination`: the header of such a
@@ -207,7 +223,7 @@ mod tests {
     fn keys_of_different_purpose_differ_even_of_the_same_parts() {
         let (keyring, offer) = (keyring(), offer("a.b"));
         let parts: &[&[u8]] = &[b"x", b"y"];
-        let purposes = ["lead", "person", "field", "dead", "mark", "fingerprint"];
+        let purposes = ["lead", "person", "address", "field", "dead", "mark", "fingerprint"];
         let hashes = purposes.map(|purpose| keyring.hash(purpose, parts));
         for (n, hash) in hashes.iter().enumerate() {
             assert!(!hashes[n + 1..].contains(hash), "{} is another's hash", purposes[n]);

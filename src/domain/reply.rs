@@ -2,39 +2,68 @@
 
 use std::borrow::Cow;
 use std::fmt;
+use std::hash::{Hash, Hasher};
 use std::time::Duration;
 
 /// A destination's error code, fit for a log, a metric and a header: at most 64 of `A-Z a-z 0-9 _ . -`. A code that
 /// is not of this form is `other`: error texts repeat personal data.
-#[derive(Clone, PartialEq, Eq, Hash, Debug)]
-pub struct Code(Cow<'static, str>);
+#[derive(Clone, Debug)]
+pub struct Code {
+    text: Cow<'static, str>,
+    /// The HTTP status that it came with. It tells nothing that decides: two codes are the same by their text.
+    status: Option<u16>,
+}
+
+impl PartialEq for Code {
+    fn eq(&self, other: &Self) -> bool {
+        self.text == other.text
+    }
+}
+
+impl Eq for Code {}
+
+impl Hash for Code {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.text.hash(state);
+    }
+}
 
 impl Code {
     pub const fn known(code: &'static str) -> Self {
-        Self(Cow::Borrowed(code))
+        Self { text: Cow::Borrowed(code), status: None }
     }
 
     pub fn foreign(code: &str) -> Self {
         let legal = |c: char| c.is_ascii_alphanumeric() || matches!(c, '_' | '.' | '-');
         if (1..=64).contains(&code.len()) && code.chars().all(legal) {
-            Self(Cow::Owned(code.to_owned()))
+            Self { text: Cow::Owned(code.to_owned()), status: None }
         } else {
             Self::known("other")
         }
     }
 
     pub fn status(status: u16) -> Self {
-        Self(Cow::Owned(format!("http_{status}")))
+        Self { text: Cow::Owned(format!("http_{status}")), status: Some(status) }
+    }
+
+    /// The same code, with the status that the destination answered.
+    pub fn answered(mut self, status: impl Into<Option<u16>>) -> Self {
+        self.status = status.into().or(self.status);
+        self
+    }
+
+    pub fn http_status(&self) -> Option<u16> {
+        self.status
     }
 
     pub fn as_str(&self) -> &str {
-        &self.0
+        &self.text
     }
 }
 
 impl fmt::Display for Code {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
+        f.write_str(&self.text)
     }
 }
 

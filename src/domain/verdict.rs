@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use super::dead_letter::Cause;
 use super::reply::{Accepted, Code, Reply};
 use super::retry::{Limits, Tier};
 
@@ -75,7 +76,7 @@ pub enum Fate {
     Unmarked,
 }
 
-/// Why a message will not be delivered without a person. The names are the contract: headers, metrics, runbook.
+/// Why a message will not be delivered without a person, and what is known besides.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Reason {
     Malformed(String),
@@ -102,16 +103,20 @@ impl Fate {
 
 impl Reason {
     pub fn name(&self) -> &'static str {
+        self.cause().name()
+    }
+
+    pub fn cause(&self) -> Cause {
         match self {
-            Self::Malformed(_) => "malformed",
-            Self::HeadersTooLarge => "headers_too_large",
-            Self::Panicked => "panicked",
-            Self::Poison => "poison",
-            Self::Unroutable => "unroutable",
-            Self::Rejected(_) => "rejected",
-            Self::AttemptsExhausted(_) => "attempts_exhausted",
-            Self::Expired(_) => "expired",
-            Self::Unknown(_) => "unknown",
+            Self::Malformed(_) => Cause::Malformed,
+            Self::HeadersTooLarge => Cause::HeadersTooLarge,
+            Self::Panicked => Cause::Panicked,
+            Self::Poison => Cause::Poison,
+            Self::Unroutable => Cause::Unroutable,
+            Self::Rejected(_) => Cause::Rejected,
+            Self::AttemptsExhausted(_) => Cause::AttemptsExhausted,
+            Self::Expired(_) => Cause::Expired,
+            Self::Unknown(_) => Cause::Unknown,
         }
     }
 

@@ -1,7 +1,9 @@
 //! The metrics, all of them, each with bounded labels and base units.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -38,6 +40,11 @@ pub struct Metrics {
     pub api_calls_limit: IntGaugeVec,
     pub ledger_commit_duration: Histogram,
     pub ledger_up: IntGauge,
+    pub office_commit_duration: Histogram,
+    pub office_up: IntGauge,
+    pub office_letters: IntGaugeVec,
+    pub office_taken_in: IntCounterVec,
+    pub office_endings_lost: IntCounter,
     pub broker_connected: IntGaugeVec,
     pub publisher_blocked: IntGauge,
     pub unsettled_dropped: IntCounter,
@@ -64,7 +71,7 @@ impl Metrics {
             lane_state: make.gauges(
                 "lane_state",
                 "1 for the state that the lane is in: closed, transient, throttled, credentials, rejecting, daily_limit, \
-                 half_open",
+                 half_open, paused",
                 &["destination", "state"],
             ),
             waiting: make.gauges("waiting", "Messages in the destination's wait queue", &["destination"]),
@@ -80,6 +87,11 @@ impl Metrics {
             api_calls_limit: make.gauges("api_calls_limit", "API calls that the org has in 24 hours", &["destination"]),
             ledger_commit_duration: make.histogram("ledger_commit_duration_seconds", "One commit", &SECONDS),
             ledger_up: make.gauge("ledger_up", "1 while the ledger answers"),
+            office_commit_duration: make.histogram("office_commit_duration_seconds", "One commit of letters", &SECONDS),
+            office_up: make.gauge("office_up", "1 while the dead-letter office takes letters in"),
+            office_letters: make.gauges("office_letters", "Dead letters in the office", &["reason", "destination"]),
+            office_taken_in: make.counters("office_taken_in_total", "Letters that came out of the queue", &["result"]),
+            office_endings_lost: make.counter("office_endings_lost_total", "Ends of replays that could not be noted"),
             broker_connected: make.gauges("broker_connected", "1 while the connection is up", &["connection"]),
             publisher_blocked: make.gauge("publisher_blocked", "1 while the broker takes no publishes (an alarm)"),
             unsettled_dropped: make.counter("unsettled_dropped_total", "Messages dropped unsettled: must stay 0"),
@@ -114,6 +126,12 @@ impl Metrics {
         self.in_flight.get().try_into().unwrap_or_default()
     }
 
+    /// What was received, by origin; what was settled, by fate and destination; what is in flight: of one moment.
+    pub(super) fn one_fate_each(&self) -> (Vec<Sample>, Vec<Sample>, u64) {
+        let _one = self.one_fate.lock();
+        (samples(&self.received), samples(&self.settled), self.in_flight())
+    }
+
     /// As Prometheus reads it.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
@@ -135,6 +153,19 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A counter's labels, by name, and its value.
+pub(super) type Sample = (BTreeMap<String, String>, u64);
+
+fn samples(counters: &IntCounterVec) -> Vec<Sample> {
+    let families = counters.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let labels = |metric: &prometheus::proto::Metric| {
+        metric.get_label().iter().map(|label| (label.name().to_owned(), label.value().to_owned())).collect()
+    };
+    // A counter of integers, which the format has as a float.
+    metrics.map(|metric| (labels(metric), metric.get_counter().get_value() as u64)).collect()
 }
 
 /// Makes and registers metrics under the one prefix.

@@ -60,9 +60,10 @@ impl Admission {
         &self.shop
     }
 
-    /// Takes in what one consumer had ready. Waits only for room in the one lane of a worker that has no other.
+    /// Takes in what one consumer had ready. Waits only for the ledger to take withdrawals, and for room in the one lane
+    /// of a worker that has no other.
     pub async fn admit(&self, messages: Vec<Unsettled>) {
-        let (mut settlements, mut withdrawals) = (Vec::new(), Vec::new());
+        let (mut settlements, mut withdrawals, mut leads) = (Vec::new(), Vec::new(), Vec::new());
         for unsettled in messages {
             let now = self.shop.clock.now();
             let envelope = Envelope::read(&unsettled.message.properties, now);
@@ -79,15 +80,20 @@ impl Admission {
                 }
                 Read::Withdrawal(event) => withdrawals.push((unsettled, envelope, *event)),
                 Read::Lead(lead) => {
-                    let item = Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None };
-                    settlements.extend(self.place(item).await);
+                    leads.push(Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None });
                 }
             }
         }
         self.shop.settle(settlements);
+        // Before any lane sees a lead of this batch, whichever of the two came first.
         if !withdrawals.is_empty() {
             self.withdraw(withdrawals).await;
         }
+        let mut overflow = Vec::new();
+        for item in leads {
+            overflow.extend(self.place(item).await);
+        }
+        self.shop.settle(overflow);
     }
 
     /// A fuse that has blown spares what was sent before the broker knew. What is returned more than a few times for it
@@ -187,7 +193,7 @@ impl Admission {
     fn route(&self, message: &Message, event: Event) -> Read {
         let keyring = &self.shop.keyring;
         if !event.consent.granted {
-            return match read_mark(keyring, message) {
+            return match marked_for(keyring, message) {
                 Some(destination) if self.lanes.contains_key(&destination) => {
                     Read::Lead(Box::new(Lead::new(keyring, event, destination, Purpose::Mark)))
                 }
@@ -301,7 +307,7 @@ pub fn mark_message(
 }
 
 /// The destination at which we asked ourselves to mark the lead in `message`, if it is we who asked.
-fn read_mark(keyring: &Keyring, message: &Message) -> Option<DestinationName> {
+pub fn marked_for(keyring: &Keyring, message: &Message) -> Option<DestinationName> {
     let (destination, signature) = message.properties.headers.get(envelope::MARK)?.as_text()?.split_once(':')?;
     let signed = keyring.mark_signature(destination, &message.body) == signature.parse().ok()?;
     signed.then(|| DestinationName::parse(destination).ok()).flatten()

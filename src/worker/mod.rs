@@ -26,15 +26,18 @@ use crate::domain::retry::Limits;
 use crate::domain::route::{DestinationName, Routes};
 use crate::domain::verdict::Verdict;
 use crate::steps::Steps;
+use crate::store::dead_letters::DeadLetters;
 use crate::store::ledger::Ledger;
 use crate::telemetry::Telemetry;
 
 pub mod intake;
 pub mod admission;
 pub mod lane;
+pub mod orders;
 pub mod pending;
 pub mod round;
 pub mod intents;
+pub mod endings;
 pub mod progress;
 pub mod splitting;
 pub mod drinker;
@@ -49,6 +52,8 @@ use shutdown::Stop;
 pub struct Parts {
     pub broker: Arc<dyn Broker>,
     pub ledger: Arc<dyn Ledger>,
+    /// Told how replayed letters end; `None`: there is no office.
+    pub office: Option<Arc<dyn DeadLetters>>,
     pub destinations: Vec<(DestinationName, Arc<dyn Destination>, RepeatPolicy)>,
     pub routes: Routes,
     pub keyring: Keyring,
@@ -78,6 +83,8 @@ pub struct Settings {
     pub suspect_max: Duration,
     /// The ledger may be away this long before everything is handed back.
     pub ledger_patience: Duration,
+    /// How often the ledger is asked for operators' orders: they are obeyed within 5 s.
+    pub orders_every: Duration,
     /// How long what is in flight may take to finish when we stop.
     pub grace: Duration,
 }
@@ -95,6 +102,7 @@ impl Default for Settings {
             hold_max: Duration::from_secs(10 * 60),
             suspect_max: Duration::from_secs(5 * 60),
             ledger_patience: Duration::from_secs(60),
+            orders_every: Duration::from_secs(3),
             grace: Duration::from_secs(20),
         }
     }
@@ -134,6 +142,7 @@ impl Item {
 pub struct Shop {
     pub broker: Arc<dyn Broker>,
     pub ledger: Arc<dyn Ledger>,
+    pub office: Option<Arc<dyn DeadLetters>>,
     pub settler: Settler,
     pub keyring: Keyring,
     pub telemetry: Arc<Telemetry>,
@@ -147,14 +156,23 @@ pub struct Shop {
     pub ended: CancellationToken,
     pub ledger_state: ledger_watch::LedgerReports,
     pub gate: gate::Gate,
+    pub orders: orders::Orders,
 }
 
 impl Shop {
     /// Carries out verdicts beside whatever else goes on: a blocked publisher stops no lane.
     pub fn settle(self: &Arc<Self>, settlements: Vec<Settlement>) {
-        if !settlements.is_empty() {
+        let (replayed, others): (Vec<_>, Vec<_>) = settlements.into_iter().partition(endings::ends_a_replay);
+        if !others.is_empty() {
             let shop = Arc::clone(self);
-            self.settling.spawn(self.until_ended(async move { shop.settler.settle(settlements).await }));
+            self.settling.spawn(self.until_ended(async move { shop.settler.settle(others).await }));
+        }
+        if !replayed.is_empty() {
+            let shop = Arc::clone(self);
+            self.settling.spawn(self.until_ended(async move {
+                endings::record(&shop, &replayed).await;
+                shop.settler.settle(replayed).await;
+            }));
         }
     }
 
@@ -183,6 +201,8 @@ pub async fn run(parts: Parts, stop: Stop) -> Ended {
     tokio::spawn(shop.until_ended(ledger_watch::watch(Arc::clone(&shop))));
     tokio::spawn(shop.until_ended(gate::watch_publishing(Arc::clone(&shop), relieve)));
     let retired = remember_wait_queues(&shop, &destinations).await;
+    orders::learn(&shop).await;
+    tokio::spawn(shop.until_ended(orders::watch(Arc::clone(&shop))));
     let mut tasks = JoinSet::new();
     let share = shop.settings.share(destinations.len());
     let mut lanes = Vec::new();
@@ -235,6 +255,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
     let shop = Shop {
         broker: parts.broker,
         ledger: parts.ledger,
+        office: parts.office,
         settler,
         keyring: parts.keyring,
         telemetry: parts.telemetry,
@@ -246,6 +267,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         settling: TaskTracker::new(),
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
+        orders: orders::Orders::new(),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }

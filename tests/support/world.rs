@@ -17,9 +17,11 @@ use leadrelay::domain::repeat::RepeatPolicy;
 use leadrelay::domain::reply::OnUnknown;
 use leadrelay::domain::retry::Tier;
 use leadrelay::domain::route::{DestinationName, Offer, OfferPattern, Routes};
+use leadrelay::office;
 use leadrelay::steps::Steps;
 use leadrelay::store::ledger::Ledger;
 use leadrelay::store::memory::MemoryLedger;
+use leadrelay::store::memory_letters::MemoryLetters;
 use leadrelay::telemetry::Telemetry;
 use leadrelay::worker::shutdown::Stop;
 use leadrelay::worker::{self, Ended, Parts, Settings};
@@ -29,6 +31,9 @@ use tokio::task::JoinHandle;
 pub struct World {
     pub broker: MemoryBroker,
     pub ledger: MemoryLedger,
+    pub letters: MemoryLetters,
+    /// The office takes letters out of the dead queue.
+    pub ingest: bool,
     pub destinations: BTreeMap<String, Arc<MemoryDestination>>,
     pub routes: Routes,
     pub keyring: Keyring,
@@ -60,11 +65,14 @@ impl World {
         Self {
             broker: MemoryBroker::new(),
             ledger: MemoryLedger::new(),
+            letters: MemoryLetters::new(),
+            ingest: false,
             destinations: destinations.collect(),
             routes,
             keyring: Keyring::new(b"a secret of the test's own"),
             clock: Clock::following(NOON.parse().unwrap()),
-            settings: Settings::default(),
+            // Most tests give no order, and asking for one every three seconds of nine days takes its time.
+            settings: Settings { orders_every: Duration::from_secs(600), ..Settings::default() },
             policy: RepeatPolicy { updates: true, ..RepeatPolicy::default() },
         }
     }
@@ -103,9 +111,20 @@ impl World {
         let ledger = self.ledger.owner();
         ledger.take_over().await.unwrap();
         let telemetry = Arc::new(Telemetry::new());
+        let stop = Stop::default();
+        let office = self.ingest.then(|| office::Parts {
+            broker: Arc::clone(&broker),
+            letters: Arc::new(self.letters.clone()),
+            keyring: self.keyring.clone(),
+            telemetry: Arc::clone(&telemetry),
+            clock: self.clock,
+            steps: steps.clone(),
+            retention: Duration::from_secs(30 * 24 * 3_600),
+        });
         let parts = Parts {
             broker,
             ledger: Arc::new(ledger),
+            office: Some(Arc::new(self.letters.clone())),
             destinations,
             routes: self.routes.clone(),
             keyring: self.keyring.clone(),
@@ -114,8 +133,13 @@ impl World {
             steps,
             settings: self.settings,
         };
-        let stop = Stop::default();
-        Life { telemetry, task: tokio::spawn(worker::run(parts, stop.clone())), stop }
+        let (worker, take) = (worker::run(parts, stop.clone()), stop.take.clone());
+        let office = async {
+            if let Some(office) = office {
+                office::run(office, take).await;
+            }
+        };
+        Life { telemetry, task: tokio::spawn(async { tokio::join!(worker, office).0 }), stop }
     }
 
     pub fn key(&self, email: &str, offer: &str) -> LeadKey {
@@ -137,7 +161,8 @@ impl World {
 
     pub async fn settle_within(&self, bound: Duration) {
         let waits = self.destinations.keys().map(|name| Queue::Wait(DestinationName::parse(name).unwrap()));
-        let owed: Vec<Queue> = waits.chain(Tier::ALL.map(Queue::Retry)).chain([Queue::Inbox]).collect();
+        let dead = self.ingest.then_some(Queue::Dead);
+        let owed: Vec<Queue> = waits.chain(Tier::ALL.map(Queue::Retry)).chain([Queue::Inbox]).chain(dead).collect();
         let settled = || self.broker.held() == 0 && owed.iter().all(|queue| self.broker.messages(queue).is_empty());
         let quiesce = async {
             // Twice in a row: a message may be between two queues.

@@ -38,8 +38,11 @@ mod consumer;
 mod acks;
 mod publisher;
 mod fates;
+mod moving;
+mod leaders;
 
-pub use topology::{Difference, Pruned};
+pub use moving::{Moving, Taken};
+pub use topology::{Depth, Difference, Pruned};
 
 /// How long an operation waits for a connection that is being made.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(5);
@@ -182,6 +185,33 @@ impl AmqpBroker {
     /// Removes the wait queues of destinations that are no more, where they are empty and nobody consumes them.
     pub async fn prune_topology(&self, retired: &[DestinationName]) -> Result<Vec<Pruned>, BrokerError> {
         topology::prune(&*self.consuming().await?, &self.names, retired).await
+    }
+
+    /// Those of these empty queues that no node leads. For a broker that is used for nothing else: the answer may be that
+    /// the connection is closed.
+    pub async fn leaderless(&self, queues: &[String]) -> Result<Vec<String>, BrokerError> {
+        leaders::leaderless(&*self.consuming().await?, queues).await
+    }
+
+    /// Whether some worker holds the token of an embedded store.
+    pub async fn is_owned(&self) -> Result<bool, BrokerError> {
+        topology::is_owned(&self.consuming().await?.channel().await?, &self.names).await
+    }
+
+    /// How many messages are ready in the queue, and how many consume it; `None` if there is none.
+    pub async fn standing(&self, queue: &Queue) -> Result<Option<Depth>, BrokerError> {
+        let channel = self.consuming().await?.channel().await?;
+        topology::passively(&channel, &self.names.queue(queue)).await
+    }
+
+    pub fn name(&self, queue: &Queue) -> String {
+        self.names.queue(queue)
+    }
+
+    /// Begins to move messages of a queue to the inbox. `prefetch`: so many are in hand at once.
+    pub async fn begin_moving(&self, queue: &Queue, prefetch: u16) -> Result<Moving, BrokerError> {
+        let (connection, publisher) = (self.consuming().await?, self.publisher.clone());
+        Moving::begin(connection, publisher, self.names.queue(queue), prefetch).await
     }
 
     /// The names of all queues and of the exchange.

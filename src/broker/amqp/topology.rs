@@ -254,9 +254,18 @@ pub(super) async fn own(channel: &Channel, names: &Names) -> Result<(), BrokerEr
     answered(channel.queue_declare(names.owner().as_str().into(), options, FieldTable::default())).await.map(drop)
 }
 
+/// Whether somebody has that token: to all others the queue is locked.
+pub(super) async fn is_owned(channel: &Channel, names: &Names) -> Result<bool, BrokerError> {
+    match passively(channel, &names.owner()).await {
+        Ok(found) => Ok(found.is_some()),
+        Err(BrokerError::Owned(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a queue holds ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Depth {
+pub struct Depth {
     pub messages: u32,
     pub consumers: u32,
 }

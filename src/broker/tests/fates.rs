@@ -71,7 +71,8 @@ async fn a_fate_is_routed_by_what_it_is_and_whose_and_reaches_who_listens() {
         rabbit.broker.announce(notice(number));
     }
     rabbit.broker.close().await;
-    until_counted(&rabbit, 600, 0).await;
+    let metrics = &rabbit.telemetry.metrics;
+    assert_eq!((metrics.fates_told.get(), metrics.fates_dropped.get()), (600, 0), "who stops in order tells the last");
     for number in 2..=600 {
         let got = channel.basic_get(queue.clone(), BasicGetOptions { no_ack: true }).await.expect("get");
         let got = got.unwrap_or_else(|| panic!("the fate of e-{number}"));

@@ -1,134 +1,95 @@
-//! `leadrelay dead list|show`: the letters that are in the dead queue, which stay there.
+//! `leadrelay dead …`: a thin face on the dead-letter office.
 
-use std::io::Write;
-
-use super::screen::{age, count, table};
-use super::{ConfigFile, Exit, wait_for};
-use crate::app;
-use crate::clock::Clock;
-use crate::config::Config;
-use crate::domain::lead_key::Keyring;
 use clap::{Args, Subcommand};
-use jiff::Timestamp;
-use letter::Letter;
 
-mod letter;
+use super::{ConfigFile, Exit, wait_for};
+use crate::app::{self, Unreachable};
+use crate::config::Config;
+use crate::office::desk::{Desk, DeskError};
+use crate::office::{LettersError, Wish};
+
+mod filter;
+mod list;
+mod show;
+mod act;
+mod carry;
+mod queue;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// List dead letters, with the reason of each
+    /// List dead letters, the latest first, or count them by what they have in common
+    #[command(after_help = "Examples:\n  leadrelay dead list --by reason,destination\n  \
+                            leadrelay dead list --reason rejected --since 2h\n  \
+                            leadrelay dead list --offer 'arraynetworks.*' --json | jq .detail\n  \
+                            leadrelay dead list --email -    # reads the address from standard input\n\n\
+                            While office.ingest is false, and with --queue, the letters in the dead queue are listed.")]
+    List(list::List),
+    /// Explain one dead letter on one screen, its values masked
+    #[command(after_help = "Examples:\n  leadrelay dead show 3f1c9a0b5d7e\n  \
+                            leadrelay dead show 3f1c9a0b5d7e --reveal --why 'the customer asks'\n\n\
+                            Exits 1 if there is no such letter.")]
+    Show(show::Show),
+    /// Discard letters that nobody will need; they are kept for the time of office.retention, and can be taken back
     #[command(
-        after_help = "Examples:\n  leadrelay dead list\n  leadrelay dead list --reason malformed --json | jq .detail\n  \
-                            leadrelay dead list --destination contoso-table"
+        after_help = "Example:\n  leadrelay dead discard 3f1c9a0b5d7e 81d2 --why 'test events of the producer'\n\n\
+                            Exits 1 if any of them was not discarded."
     )]
-    List(List),
-    /// Show one dead letter whole, its values masked
-    #[command(after_help = "Example:\n  leadrelay dead show 3f1c9a0b5d7e\n\nExits 1 if there is no such letter.")]
-    Show(Show),
-}
-
-#[derive(Args)]
-pub struct List {
-    /// Only those with this reason, such as malformed, unroutable, rejected
-    #[arg(long)]
-    reason: Option<String>,
-    /// Only those for this destination
-    #[arg(long)]
-    destination: Option<String>,
-    /// Read so many from the head of the queue
-    #[arg(long, value_name = "NUMBER", default_value_t = 1_000, value_parser = clap::value_parser!(u16).range(1..))]
-    limit: u16,
-    /// Print one JSON object a line for scripts
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Args)]
-pub struct Show {
-    /// The dead-id, or as much of its beginning as tells it from the others
-    #[arg(value_name = "DEAD-ID")]
-    id: String,
-    /// Look for it among so many from the head of the queue
-    #[arg(long, value_name = "NUMBER", default_value_t = 10_000, value_parser = clap::value_parser!(u16).range(1..))]
-    limit: u16,
-    /// Print one JSON object for scripts
-    #[arg(long)]
-    json: bool,
+    Discard(act::Discard),
+    /// Take a discard back; or a replay that was begun and abandoned
+    #[command(after_help = "Example:\n  leadrelay dead undo 3f1c9a0b5d7e\n\nExits 1 if any of them was not changed.")]
+    Undo(act::Undo),
+    /// Print letters whole, as JSON lines, with what is personal in them; it is written down for each
+    #[command(
+        after_help = "Example:\n  leadrelay dead export --reason unroutable --why 'moving to the new host' > letters.jsonl"
+    )]
+    Export(carry::Export),
+    /// Take in letters from JSON lines; those that are here already stay as they are
+    #[command(after_help = "Example:\n  leadrelay dead import letters.jsonl")]
+    Import(carry::Import),
+    /// Tell how many letters there are, of which kinds, and how many are new
+    #[command(after_help = "Example:\n  leadrelay dead stats")]
+    Stats(list::Stats),
 }
 
 pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
     let config = config.load()?;
     match command {
-        Command::List(list) => run_list(&list, &config),
-        Command::Show(show) => run_show(&show, &config),
+        Command::List(list) if list.queue || !config.office.ingest => queue::list(&list, &config),
+        Command::List(list) => wait_for(list.run(&open(&config)?)),
+        Command::Show(show) if show.queue || !config.office.ingest => queue::show(&show, &config),
+        Command::Show(show) => wait_for(show.run(&open(&config)?)),
+        Command::Discard(discard) => wait_for(act::run(&open(&config)?, &discard.ids, Wish::Discard, &discard.why)),
+        Command::Undo(undo) => wait_for(act::run(&open(&config)?, &undo.ids, Wish::Undo, &undo.why)),
+        Command::Export(export) => wait_for(export.run(&open(&config)?)),
+        Command::Import(import) => wait_for(import.run(&app::desk_to_fill(&config, operator())?)),
+        Command::Stats(stats) => wait_for(stats.run(&open(&config)?)),
     }
 }
 
-fn read(config: &Config, limit: u16) -> anyhow::Result<(Vec<Letter>, u64)> {
-    let dead = wait_for(app::dead_letters(config, limit.into()))?;
-    let keyring = Keyring::new(config.key_secret.expose().as_bytes());
-    Ok((dead.letters.iter().map(|message| Letter::of(message, &keyring)).collect(), dead.depth))
+fn open(config: &Config) -> anyhow::Result<Desk> {
+    app::desk(config, operator())
 }
 
-fn run_list(list: &List, config: &Config) -> anyhow::Result<Exit> {
-    let (letters, depth) = read(config, list.limit)?;
-    let wanted: Vec<_> = letters.iter().filter(|letter| list.wants(letter)).collect();
-    let mut out = std::io::stdout().lock();
-    if list.json {
-        for letter in wanted {
-            writeln!(out, "{}", letter.summary())?;
+/// Whoever types: what is done is written down under this name.
+fn operator() -> String {
+    let given = ["LEADRELAY_OPERATOR", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
+    given.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".into())
+}
+
+/// As the exit code tells it: a store that may come back is unreachable, anything else has failed.
+fn told(error: DeskError) -> anyhow::Error {
+    match error {
+        DeskError::Store(LettersError::Unavailable(why)) => {
+            Unreachable(format!("the dead-letter office ({why})")).into()
         }
-        return Ok(Exit::Done);
-    }
-    if !wanted.is_empty() {
-        out.write_all(as_table(&wanted, Clock::System.now()).as_bytes())?;
-    }
-    let read = letters.len();
-    let unread =
-        if (read as u64) < depth { format!(", of {depth} in the queue; --limit reads more") } else { String::new() };
-    writeln!(out, "{} of {read} read{unread}", count(wanted.len(), "letter"))?;
-    Ok(Exit::Done)
-}
-
-impl List {
-    fn wants(&self, letter: &Letter) -> bool {
-        let matches = |wish: &Option<String>, is: &str| wish.as_ref().is_none_or(|wish| wish == is);
-        matches(&self.reason, letter.reason) && matches(&self.destination, letter.destination.as_deref().unwrap_or(""))
+        other => other.into(),
     }
 }
 
-fn as_table(letters: &[&Letter], now: Timestamp) -> String {
-    let row = |letter: &&Letter| {
-        [
-            letter.id.to_string()[..12].to_owned(),
-            letter.first_received.map_or_else(|| "?".to_owned(), |at| age(at, now)),
-            letter.reason.to_owned(),
-            letter.destination.clone().unwrap_or_default(),
-            letter.detail.clone().unwrap_or_default(),
-        ]
-    };
-    let rows: Vec<_> = letters.iter().map(row).collect();
-    table(["DEAD-ID", "AGE", "REASON", "DESTINATION", "DETAIL"], &rows)
-}
-
-fn run_show(show: &Show, config: &Config) -> anyhow::Result<Exit> {
-    let (letters, depth) = read(config, show.limit)?;
-    let wanted = show.id.to_lowercase();
-    let mut found: Vec<_> = letters.iter().filter(|letter| letter.id.to_string().starts_with(&wanted)).collect();
-    // The queue may hold one letter twice; it is the same letter.
-    found.sort_by_key(|letter| letter.id);
-    found.dedup_by_key(|letter| letter.id);
-    match found.as_slice() {
-        [letter] if show.json => writeln!(std::io::stdout().lock(), "{}", letter.whole())?,
-        [letter] => std::io::stdout().lock().write_all(letter.as_text(Clock::System.now()).as_bytes())?,
-        [] => {
-            eprintln!("leadrelay: no dead-id of the {} read (of {depth}) begins with {wanted:?}", letters.len());
-            return Ok(Exit::Failed);
-        }
-        several => {
-            eprintln!("leadrelay: {} begin with {wanted:?}", count(several.len(), "dead-id"));
-            return Ok(Exit::Failed);
-        }
-    }
-    Ok(Exit::Done)
+/// What a command of one letter or several takes.
+#[derive(Args)]
+pub struct Ids {
+    /// Dead-ids, or as much of the beginning of each as tells it from the others
+    #[arg(value_name = "DEAD-ID", required = true)]
+    ids: Vec<String>,
 }

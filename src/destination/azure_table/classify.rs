@@ -12,7 +12,7 @@ use crate::domain::reply::{Code, Quick, Reply};
 
 /// `code` is the service's own, where it gave one.
 pub fn classify(status: u16, code: Option<&str>, retry_after: Option<Duration>) -> Reply {
-    let named = code.map_or_else(|| Code::status(status), Code::foreign);
+    let named = code.map_or_else(|| Code::status(status), Code::foreign).answered(status);
     let transient = |quick| Reply::Transient { code: named.clone(), quick };
     match (status, code) {
         (429, _) => Reply::Throttled { code: named, retry_after },

@@ -47,7 +47,7 @@ fn time_of(text: &str) -> Option<Time> {
 
 fn nanoseconds(fraction: &str) -> Option<i32> {
     let digits = u32::try_from(fraction.len()).ok().filter(|digits| (1..=9).contains(digits))?;
-    Some(i32::from_str_radix(fraction, 10).ok().filter(|_| is_number(fraction))? * 10_i32.pow(9 - digits))
+    Some(fraction.parse::<i32>().ok().filter(|_| is_number(fraction))? * 10_i32.pow(9 - digits))
 }
 
 /// `Z`, `+HH`, `+HHMM` or `+HH:MM`.

@@ -7,7 +7,8 @@ use rusqlite::Connection;
 use tokio::time::Instant;
 
 use super::fault::Fault;
-use super::writer::{Call, Owner};
+use super::owner::Owner;
+use super::writer::Call;
 use super::{intent_rows, rows};
 use crate::domain::repeat::{self, Record};
 use crate::store::intents;
@@ -25,7 +26,7 @@ pub(super) enum Found {
     Record(Option<Record>),
 }
 
-impl Call for ClaimLeads {
+impl Call<Owner> for ClaimLeads {
     type Done = (u64, Vec<Found>);
     type Answer = Vec<Claiming>;
     const WRITES: bool = false;
@@ -64,7 +65,7 @@ pub(super) struct RenewClaims {
     pub now: Instant,
 }
 
-impl Call for RenewClaims {
+impl Call<Owner> for RenewClaims {
     type Done = u64;
     type Answer = Vec<Option<Claim>>;
     const WRITES: bool = false;
@@ -86,7 +87,7 @@ impl Call for RenewClaims {
 
 pub(super) struct RecordDeliveries(pub Arc<[Delivered]>);
 
-impl Call for RecordDeliveries {
+impl Call<Owner> for RecordDeliveries {
     type Done = Vec<Recorded>;
     type Answer = Vec<Recorded>;
     const WRITES: bool = true;
@@ -124,7 +125,7 @@ impl Call for RecordDeliveries {
 /// Under no epoch: a withdrawal is true whoever commits it, and only the latest counts.
 pub(super) struct Withdraw(pub Vec<Withdrawal>);
 
-impl Call for Withdraw {
+impl Call<Owner> for Withdraw {
     type Done = Vec<Vec<Standing>>;
     type Answer = Vec<Vec<Standing>>;
     const WRITES: bool = true;
@@ -150,7 +151,7 @@ impl Call for Withdraw {
 
 pub(super) struct TakeOver;
 
-impl Call for TakeOver {
+impl Call<Owner> for TakeOver {
     type Done = u64;
     type Answer = u64;
     const WRITES: bool = true;
@@ -166,38 +167,5 @@ impl Call for TakeOver {
     fn conclude(self, epoch: u64, owner: &mut Owner) -> u64 {
         owner.take_over(epoch);
         epoch
-    }
-}
-
-/// One that needs neither the epoch nor the claims.
-pub(super) struct Plain<const WRITES: bool, F>(F);
-
-pub(super) fn look<F>(statements: F) -> Plain<false, F> {
-    Plain(statements)
-}
-
-pub(super) fn change<F>(statements: F) -> Plain<true, F> {
-    Plain(statements)
-}
-
-impl<const WRITES: bool, A, F> Call for Plain<WRITES, F>
-where
-    A: Send + 'static,
-    F: Fn(&Connection) -> Result<A, Fault> + Send + 'static,
-{
-    type Done = A;
-    type Answer = A;
-    const WRITES: bool = WRITES;
-
-    fn rows(&self) -> usize {
-        1
-    }
-
-    fn run(&self, connection: &Connection, _: &Owner) -> Result<A, Fault> {
-        (self.0)(connection)
-    }
-
-    fn conclude(self, done: A, _: &mut Owner) -> A {
-        done
     }
 }

@@ -1,4 +1,4 @@
-//! The ledger's file: told from a foreign one before SQLite touches it, created whole, opened under one secret only.
+//! A file of ours: told from a foreign one before SQLite touches it, created whole, opened under one secret only.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, Read};
@@ -7,49 +7,33 @@ use std::time::Duration;
 
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
-use super::fault::{Fault, When, closed_to_us, damaged, explain_io, not_a_ledger, unavailable};
-use super::{intent_rows, rows};
-use crate::store::ledger::LedgerError;
+use super::fault::{Fault, Subject, Trouble, When, Words};
 
-/// `LRLY`, in the header of every ledger (<https://sqlite.org/fileformat2.html#application_id>).
-const APPLICATION_ID: u32 = 0x4c52_4c59;
-/// Of the tables below, with those of [`intent_rows`]. Another layout gets another number, and a migration from this
-/// one: 1 had no intents.
-const SCHEMA_VERSION: u32 = 2;
-
-/// Records are appended in the order in which they come; only two small indexes take keys at random, which is what a
-/// disk is slow at. (WITHOUT ROWID, by lead, wrote a third as many leads a second.)
-const SCHEMA: &str = "
-    CREATE TABLE meta (
-        only INTEGER PRIMARY KEY CHECK (only = 1),
-        fingerprint TEXT NOT NULL,
-        epoch INTEGER NOT NULL
-    ) STRICT;
-    CREATE TABLE leads (
-        id INTEGER PRIMARY KEY,
-        lead BLOB NOT NULL,
-        destination TEXT NOT NULL,
-        person BLOB NOT NULL,
-        record BLOB NOT NULL
-    ) STRICT;
-    CREATE UNIQUE INDEX leads_by_lead ON leads (lead, destination);
-    CREATE INDEX leads_by_person ON leads (person);
-    CREATE TABLE withdrawals (
-        person BLOB NOT NULL PRIMARY KEY,
-        at_second INTEGER NOT NULL,
-        at_nanosecond INTEGER NOT NULL
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE wait_queues (destination TEXT NOT NULL PRIMARY KEY) STRICT, WITHOUT ROWID;
-    CREATE TABLE ballast (only INTEGER PRIMARY KEY, bytes BLOB NOT NULL) STRICT;
-";
+/// What is kept in a file of ours, and how it is laid out.
+pub(super) struct Kind {
+    pub words: Words,
+    /// In the header of every such file (<https://sqlite.org/fileformat2.html#application_id>).
+    pub application_id: u32,
+    /// Of the tables that `create` makes. Another layout gets another number, and a migration from this one.
+    pub schema_version: u32,
+    pub create: fn(&Connection, &str) -> rusqlite::Result<()>,
+    /// From an earlier version, inside a transaction.
+    pub migrate: fn(&Connection, u32) -> rusqlite::Result<()>,
+    /// What is read once when a file is opened.
+    pub tables: fn(u32) -> &'static [&'static str],
+    /// What another secret would do.
+    pub under_another_secret: &'static str,
+    pub prepare: fn(&Connection) -> rusqlite::Result<()>,
+}
 
 /// How long another process may hold the lock before we call the ledger unavailable. Ours hold it for milliseconds.
 const BUSY: Duration = Duration::from_secs(5);
 
-/// Which file, and under which secret.
-#[derive(Clone, Debug)]
-pub(super) struct LedgerFile {
-    pub path: PathBuf,
+/// Which file, of which kind, and under which secret.
+#[derive(Clone)]
+pub(super) struct StoreFile {
+    pub subject: Subject,
+    pub kind: &'static Kind,
     pub fingerprint: String,
 }
 
@@ -57,38 +41,84 @@ pub(super) struct LedgerFile {
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Inode(u64, u64);
 
-impl LedgerFile {
-    /// Opens the ledger for its writer; where there is none, creates it.
-    pub fn open_or_create(&self) -> Result<Connection, LedgerError> {
-        if header(&self.path, When::Starting)? == Header::Empty {
-            create_empty(&self.path)?;
+impl StoreFile {
+    pub fn new(path: PathBuf, kind: &'static Kind, fingerprint: String) -> Self {
+        Self { subject: Subject { path, words: &kind.words }, kind, fingerprint }
+    }
+
+    pub fn path(&self) -> &Path {
+        &self.subject.path
+    }
+
+    /// Opens the file for a writer; where there is none, creates it.
+    pub fn open_or_create(&self) -> Result<Connection, Trouble> {
+        if self.header(When::Starting)? == Header::Empty {
+            self.create_empty()?;
         }
         self.open(When::Starting)
     }
 
-    /// Opens it again after trouble. Never creates: a disk that is not mounted is not an empty ledger.
-    pub fn open_again(&self) -> Result<Connection, LedgerError> {
-        match header(&self.path, When::Running)? {
-            Header::Ledger => self.open(When::Running),
-            Header::Empty => Err(gone(&self.path)),
+    /// Opens it for a writer; where there is none, says so.
+    pub fn open_existing(&self) -> Result<Connection, Trouble> {
+        match self.header(When::Starting)? {
+            Header::Ours => self.open(When::Starting),
+            Header::Empty => Err(self.not_yet()),
         }
     }
 
-    fn open(&self, when: When) -> Result<Connection, LedgerError> {
-        let explain = |fault: Fault| fault.explain(&self.path, when);
+    /// Opens what a worker keeps, of our own schema, to write beside it: a worker of an earlier leadrelay could not open
+    /// again what we had brought up.
+    pub fn open_as_it_is(&self) -> Result<Connection, Trouble> {
+        let explain = |error| self.subject.explain(&Fault::from(error), When::Starting);
+        let (found, ours) = (version(&self.open_read_only()?).map_err(explain)?, self.kind.schema_version);
+        if found == ours {
+            return self.open(When::Starting);
+        }
+        Err(Trouble::Unusable(format!(
+            "{} has schema {found}, this leadrelay writes schema {ours}: start this leadrelay's worker first, which \
+             brings it up",
+            self.subject
+        )))
+    }
+
+    /// Opens it again after trouble. Never creates: a disk that is not mounted is not an empty store.
+    pub fn open_again(&self) -> Result<Connection, Trouble> {
+        match self.header(When::Running)? {
+            Header::Ours => self.open(When::Running),
+            Header::Empty => Err(self.gone()),
+        }
+    }
+
+    /// Opens it to look, while a worker may be writing.
+    pub fn open_read_only(&self) -> Result<Connection, Trouble> {
+        if self.header(When::Starting)? == Header::Empty {
+            return Err(self.not_yet());
+        }
+        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let explain = |error| self.subject.explain(&Fault::from(error), When::Starting);
+        let connection = Connection::open_with_flags(self.path(), flags).map_err(explain)?;
+        connection.busy_timeout(BUSY).map_err(explain)?;
+        self.check_version(&connection, When::Starting)?;
+        Ok(connection)
+    }
+
+    fn open(&self, when: When) -> Result<Connection, Trouble> {
+        let explain = |fault: Fault| self.subject.explain(&fault, when);
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let mut connection = Connection::open_with_flags(&self.path, flags).map_err(Fault::from).map_err(explain)?;
+        let mut connection = Connection::open_with_flags(self.path(), flags).map_err(Fault::from).map_err(explain)?;
         // Where it may not write, SQLite opens for reading without a word.
         if connection.is_readonly(MAIN_DB).map_err(Fault::from).map_err(explain)? {
-            return Err(closed_to_us(&self.path, "read-only", when));
+            return Err(self.subject.closed_to_us("read-only", when));
         }
         self.create_tables(&mut connection).map_err(explain)?;
-        check_version(&connection, &self.path, when)?;
+        let version = self.check_version(&connection, when)?;
         self.check_secret(&connection, when)?;
-        touch(&connection, &TABLES_OF_1).map_err(explain)?;
-        migrate(&mut connection).map_err(explain)?;
-        touch(&connection, &TABLES_SINCE_2).map_err(explain)?;
-        prepare_for_writing(&connection).map_err(explain)?;
+        touch(&connection, (self.kind.tables)(version)).map_err(explain)?;
+        if version != self.kind.schema_version {
+            self.migrate(&mut connection).map_err(explain)?;
+            touch(&connection, (self.kind.tables)(self.kind.schema_version)).map_err(explain)?;
+        }
+        self.prepare_for_writing(&connection).map_err(explain)?;
         Ok(connection)
     }
 
@@ -100,39 +130,132 @@ impl LedgerFile {
             return Ok(());
         }
         let creation = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
-        // Another worker may have created them while we waited for the lock.
+        // Another process may have created them while we waited for the lock.
         if is_empty(&creation)? {
-            creation.execute_batch(SCHEMA)?;
-            creation.execute_batch(intent_rows::SCHEMA)?;
-            creation.execute("INSERT INTO meta VALUES (1, ?1, 0)", [&self.fingerprint])?;
-            creation.pragma_update(None, "application_id", APPLICATION_ID)?;
-            creation.pragma_update(None, "user_version", SCHEMA_VERSION)?;
+            (self.kind.create)(&creation, &self.fingerprint)?;
+            creation.pragma_update(None, "application_id", self.kind.application_id)?;
+            creation.pragma_update(None, "user_version", self.kind.schema_version)?;
         }
         Ok(creation.commit()?)
     }
 
-    fn check_secret(&self, connection: &Connection, when: When) -> Result<(), LedgerError> {
-        let kept = rows::fingerprint(connection).map_err(|fault| fault.explain(&self.path, when))?;
-        if kept == self.fingerprint {
-            return Ok(());
+    /// Brings a file of an earlier leadrelay up to ours, all at once or not at all. That one cannot read it any more.
+    fn migrate(&self, connection: &mut Connection) -> Result<(), Fault> {
+        let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
+        let found = version(&migration)?;
+        // Another process may have done it while we waited for the lock.
+        if found != self.kind.schema_version {
+            (self.kind.migrate)(&migration, found)?;
+            migration.pragma_update(None, "user_version", self.kind.schema_version)?;
         }
-        Err(LedgerError::Unusable(format!(
-            "the ledger {} was kept under another identity.key_secret (fingerprint {}…; the configured one is {}…), \
-             and under this one would recognise no lead and no withdrawal. Configure the old secret again, or name \
-             another file in store.url",
-            self.path.display(),
-            short(&kept),
-            short(&self.fingerprint),
+        Ok(migration.commit()?)
+    }
+
+    fn check_version(&self, connection: &Connection, when: When) -> Result<u32, Trouble> {
+        let found = version(connection).map_err(|error| self.subject.explain(&Fault::from(error), when))?;
+        let ours = self.kind.schema_version;
+        if (1..=ours).contains(&found) {
+            return Ok(found);
+        }
+        Err(Trouble::Unusable(format!(
+            "{} has schema {found}, this leadrelay knows schema {ours}: it was kept by a newer leadrelay, run that one; \
+             nothing in it was changed",
+            self.subject
         )))
     }
 
-    /// The file that stands at the path now.
-    pub fn inode(&self) -> Result<Inode, LedgerError> {
-        match fs::metadata(&self.path) {
-            Ok(found) => Ok(inode(&found)),
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(gone(&self.path)),
-            Err(error) => Err(explain_io(&self.path, &error, When::Running)),
+    fn check_secret(&self, connection: &Connection, when: When) -> Result<(), Trouble> {
+        let kept = fingerprint(connection).map_err(|fault| self.subject.explain(&fault, when))?;
+        if kept == self.fingerprint {
+            return Ok(());
         }
+        Err(Trouble::Unusable(format!(
+            "{} was kept under another identity.key_secret (fingerprint {}…; the configured one is {}…), and under \
+             this one {}. Configure the old secret again, or name another file in {}",
+            self.subject,
+            short(&kept),
+            short(&self.fingerprint),
+            self.kind.under_another_secret,
+            self.kind.words.setting,
+        )))
+    }
+
+    /// WAL with FULL: a commit is on the disk when it returns (<https://sqlite.org/pragma.html#pragma_synchronous>).
+    fn prepare_for_writing(&self, connection: &Connection) -> Result<(), Fault> {
+        become_wal(connection)?;
+        // 16 MiB of log between checkpoints: pages that change often are copied once, not every few commits.
+        connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
+        connection.pragma_update(None, "cache_size", -65_536)?;
+        connection.set_prepared_statement_cache_capacity(32);
+        Ok((self.kind.prepare)(connection)?)
+    }
+
+    /// Reads the first bytes without SQLite, which would roll a foreign file's journal back.
+    fn header(&self, when: When) -> Result<Header, Trouble> {
+        let subject = &self.subject;
+        let file = match File::open(self.path()) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return self.folder_exists().map(|()| Header::Empty);
+            }
+            Err(error) => return Err(subject.explain_io(&error, when)),
+        };
+        if file.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(subject.foreign("it is not a file"));
+        }
+        let mut bytes = Vec::new();
+        file.take(100).read_to_end(&mut bytes).map_err(|error| subject.explain_io(&error, when))?;
+        match bytes.get(68..72) {
+            _ if bytes.is_empty() => Ok(Header::Empty),
+            _ if !bytes.starts_with(b"SQLite format 3\0") => Err(subject.foreign("it is no SQLite database")),
+            Some(id) if id == self.kind.application_id.to_be_bytes() => Ok(Header::Ours),
+            Some(_) => Err(subject.foreign("it is the database of another program")),
+            None => Err(subject.damaged("it is cut short")),
+        }
+    }
+
+    fn folder_exists(&self) -> Result<(), Trouble> {
+        match self.path().parent() {
+            Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(Trouble::Unusable(format!(
+                "there is no folder {} for {}: create it, or name another file in {}",
+                folder.display(),
+                self.subject,
+                self.kind.words.setting,
+            ))),
+            _ => Ok(()),
+        }
+    }
+
+    /// For our eyes only: SQLite gives its journals the mode of the file.
+    fn create_empty(&self) -> Result<(), Trouble> {
+        let mut options = OpenOptions::new();
+        options.write(true).create_new(true);
+        #[cfg(unix)]
+        std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
+        match options.open(self.path()) {
+            Ok(_) => Ok(()),
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
+            Err(error) => Err(self.subject.explain_io(&error, When::Starting)),
+        }
+    }
+
+    /// The file that stands at the path now.
+    pub fn inode(&self) -> Result<Inode, Trouble> {
+        match fs::metadata(self.path()) {
+            Ok(found) => Ok(inode(&found)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(self.gone()),
+            Err(error) => Err(self.subject.explain_io(&error, When::Running)),
+        }
+    }
+
+    fn gone(&self) -> Trouble {
+        let what = format!("the file is gone: bring it back, or restart to begin a new {}", self.kind.words.name);
+        self.subject.unavailable(&what)
+    }
+
+    fn not_yet(&self) -> Trouble {
+        let (name, path) = (self.kind.words.name, self.path().display());
+        Trouble::Unusable(format!("there is no {name} at {path}: no worker has run yet"))
     }
 }
 
@@ -141,129 +264,30 @@ pub(super) fn short(fingerprint: &str) -> &str {
     fingerprint.get(..8).unwrap_or(fingerprint)
 }
 
-/// Opens the ledger to look, while a worker may be writing.
-pub(super) fn open_read_only(path: &Path) -> Result<Connection, LedgerError> {
-    if header(path, When::Starting)? == Header::Empty {
-        return Err(LedgerError::Unusable(format!("there is no ledger at {}: no worker has run yet", path.display())));
-    }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let explain = |error| Fault::from(error).explain(path, When::Starting);
-    let connection = Connection::open_with_flags(path, flags).map_err(explain)?;
-    connection.busy_timeout(BUSY).map_err(explain)?;
-    check_version(&connection, path, When::Starting)?;
-    Ok(connection)
-}
-
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Header {
     /// No file, or one of no bytes.
     Empty,
-    Ledger,
-}
-
-/// Reads the first bytes without SQLite, which would roll a foreign file's journal back.
-fn header(path: &Path, when: When) -> Result<Header, LedgerError> {
-    let file = match File::open(path) {
-        Ok(file) => file,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return folder_exists(path).map(|()| Header::Empty),
-        Err(error) => return Err(explain_io(path, &error, when)),
-    };
-    if file.metadata().is_ok_and(|found| !found.is_file()) {
-        return Err(not_a_ledger(path, "it is not a file"));
-    }
-    let mut bytes = Vec::new();
-    file.take(100).read_to_end(&mut bytes).map_err(|error| explain_io(path, &error, when))?;
-    match bytes.get(68..72) {
-        _ if bytes.is_empty() => Ok(Header::Empty),
-        _ if !bytes.starts_with(b"SQLite format 3\0") => Err(not_a_ledger(path, "it is no SQLite database")),
-        Some(id) if id == APPLICATION_ID.to_be_bytes() => Ok(Header::Ledger),
-        Some(_) => Err(not_a_ledger(path, "it is the database of another program")),
-        None => Err(damaged(path, "it is cut short")),
-    }
-}
-
-fn folder_exists(path: &Path) -> Result<(), LedgerError> {
-    match path.parent() {
-        Some(folder) if folder != Path::new("") && !folder.is_dir() => Err(LedgerError::Unusable(format!(
-            "there is no folder {} for the ledger {}: create it, or name another file in store.url",
-            folder.display(),
-            path.display(),
-        ))),
-        _ => Ok(()),
-    }
-}
-
-/// For our eyes only: SQLite gives its journals the mode of the file.
-fn create_empty(path: &Path) -> Result<(), LedgerError> {
-    let mut options = OpenOptions::new();
-    options.write(true).create_new(true);
-    #[cfg(unix)]
-    std::os::unix::fs::OpenOptionsExt::mode(&mut options, 0o600);
-    match options.open(path) {
-        Ok(_) => Ok(()),
-        Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Ok(()),
-        Err(error) => Err(explain_io(path, &error, When::Starting)),
-    }
+    Ours,
 }
 
 fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
-fn check_version(connection: &Connection, path: &Path, when: When) -> Result<(), LedgerError> {
-    let found = connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
-    let found = found.map_err(|error| Fault::from(error).explain(path, when))?;
-    if (1..=SCHEMA_VERSION).contains(&found) {
-        return Ok(());
-    }
-    Err(LedgerError::Unusable(format!(
-        "the ledger {} has schema {found}, this leadrelay knows schema {SCHEMA_VERSION}: it was kept by a newer \
-         leadrelay, run that one; nothing in it was changed",
-        path.display()
-    )))
+fn version(connection: &Connection) -> rusqlite::Result<u32> {
+    connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 
-/// Brings a ledger of an earlier leadrelay up to ours, all at once or not at all. That one cannot read it any more.
-fn migrate(connection: &mut Connection) -> Result<(), Fault> {
-    let version =
-        |connection: &Connection| connection.pragma_query_value(None, "user_version", |row| row.get::<_, u32>(0));
-    if version(connection)? == SCHEMA_VERSION {
-        return Ok(());
-    }
-    let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
-    // Another worker may have done it while we waited for the lock.
-    if version(&migration)? == 1 {
-        migration.execute_batch(intent_rows::SCHEMA)?;
-        migration.pragma_update(None, "user_version", SCHEMA_VERSION)?;
-    }
-    Ok(migration.commit()?)
+pub(super) fn fingerprint(connection: &Connection) -> Result<String, Fault> {
+    Ok(connection.query_row("SELECT fingerprint FROM meta", [], |row| row.get(0))?)
 }
-
-const TABLES_OF_1: [&str; 6] = [
-    "leads NOT INDEXED",
-    "leads INDEXED BY leads_by_lead",
-    "leads INDEXED BY leads_by_person",
-    "withdrawals",
-    "wait_queues",
-    "ballast",
-];
-const TABLES_SINCE_2: [&str; 2] = ["intents", "posts"];
 
 /// Finds the coarse damage before anything is consumed. What lies deeper shows when it is read, and is told then.
 fn touch(connection: &Connection, tables: &[&str]) -> Result<(), Fault> {
     for table in tables {
         connection.query_row(&format!("SELECT count(*) FROM (SELECT 1 FROM {table} LIMIT 1)"), [], |_| Ok(()))?;
     }
-    Ok(())
-}
-
-/// WAL with FULL: a commit is on the disk when it returns (<https://sqlite.org/pragma.html#pragma_synchronous>).
-fn prepare_for_writing(connection: &Connection) -> Result<(), Fault> {
-    become_wal(connection)?;
-    // 16 MiB of log between checkpoints: pages that change often are copied once, not every few commits.
-    connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
-    connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }
 
@@ -280,10 +304,6 @@ fn become_wal(connection: &Connection) -> Result<(), Fault> {
         }
     }
     Ok(connection.pragma_update(None, "journal_mode", "WAL")?)
-}
-
-fn gone(path: &Path) -> LedgerError {
-    unavailable(path, "the file is gone: bring it back, or restart to begin a new ledger")
 }
 
 #[cfg(unix)]

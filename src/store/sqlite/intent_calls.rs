@@ -4,7 +4,8 @@ use rusqlite::Connection;
 
 use super::fault::Fault;
 use super::intent_rows as rows;
-use super::writer::{Call, Owner};
+use super::owner::Owner;
+use super::writer::Call;
 use crate::store::intents::{self, Back, Met};
 use crate::store::ledger::{Intended, Intention, Terms};
 
@@ -13,7 +14,7 @@ pub(super) struct IntendSends {
     pub terms: Terms,
 }
 
-impl Call for IntendSends {
+impl Call<Owner> for IntendSends {
     type Done = Vec<Intended>;
     type Answer = Vec<Intended>;
     const WRITES: bool = true;
@@ -54,7 +55,7 @@ fn intend(connection: &Connection, intention: &Intention, terms: Terms) -> Resul
 
 pub(super) struct RetractIntents(pub Vec<Intention>);
 
-impl Call for RetractIntents {
+impl Call<Owner> for RetractIntents {
     type Done = ();
     type Answer = ();
     const WRITES: bool = true;

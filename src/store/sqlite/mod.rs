@@ -1,4 +1,4 @@
-//! The ledger in one SQLite file: the default, for one owner at a time on one host.
+//! The ledger in one SQLite file, the default, for one owner at a time on one host; and, in another, the dead letters.
 //!
 //! A commit is on the disk when a call returns (WAL, `synchronous=FULL`). The owner's epoch is checked inside every
 //! transaction that claims, renews or records. Claims are in memory: see [`Claims`].
@@ -8,36 +8,47 @@ use std::sync::{Arc, Mutex};
 
 use async_trait::async_trait;
 use jiff::Timestamp;
+use rusqlite::Connection;
 use tokio::time::Instant;
 
 mod writer;
+mod file;
+mod fault;
+mod schema;
+mod owner;
 mod calls;
 mod intent_calls;
 mod rows;
 mod intent_rows;
+mod order_rows;
 mod encoding;
-mod file;
-mod fault;
 mod reader;
+mod letters;
 
+pub use letters::SqliteLetters;
 pub use reader::{LedgerReader, Summary};
 
-use self::calls::{ClaimLeads, RecordDeliveries, RenewClaims, TakeOver, Withdraw, change, look};
-use self::file::LedgerFile;
+use self::calls::{ClaimLeads, RecordDeliveries, RenewClaims, TakeOver, Withdraw};
+use self::fault::Trouble;
+use self::file::StoreFile;
 use self::intent_calls::{IntendSends, RetractIntents};
-use self::writer::Writer;
+use self::owner::Owner;
+use self::schema::LEDGER;
+use self::writer::{Opening, Writer, change, look};
 use super::claims::Claims;
 use super::ledger::{
     Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
 };
 use crate::domain::lead_key::{Keyring, LeadKey};
+use crate::domain::order::{self, Order};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
+use crate::telemetry::events::Kept;
 
 /// One owner's handle. It owns nothing before it takes over.
 pub struct SqliteLedger {
-    writer: Writer,
+    writer: Writer<Owner>,
     claims: Arc<Mutex<Claims>>,
     telemetry: Arc<Telemetry>,
 }
@@ -46,11 +57,25 @@ impl SqliteLedger {
     /// Opens the ledger, and creates it where there is none. Blocks. A file that is not a ledger of this secret is
     /// refused, and not changed.
     pub fn open(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
-        let file = LedgerFile { path: path.to_owned(), fingerprint: keyring.fingerprint() };
+        let file = StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint());
         let connection = file.open_or_create()?;
-        telemetry.ledger_opened(path);
+        telemetry.store_opened(Kept::Ledger, path);
+        Ok(Self::start(file, connection, telemetry)?)
+    }
+
+    /// Opens the ledger of a worker, which may be running, to write beside it. Blocks. Creates nothing, and brings
+    /// nothing up.
+    pub fn open_beside(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
+        let file = StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint());
+        let connection = file.open_as_it_is()?;
+        Ok(Self::start(file, connection, telemetry)?)
+    }
+
+    fn start(file: StoreFile, connection: Connection, telemetry: Arc<Telemetry>) -> Result<Self, Trouble> {
         let claims = Arc::new(Mutex::default());
-        let writer = Writer::start(file, connection, Arc::clone(&claims), Arc::clone(&telemetry))?;
+        let owner = Owner::new(Arc::clone(&claims));
+        let told = (Kept::Ledger, Arc::clone(&telemetry));
+        let writer = Writer::start(file, Some(connection), Opening::Create, owner, told)?;
         Ok(Self { writer, claims, telemetry })
     }
 }
@@ -85,7 +110,7 @@ impl Ledger for SqliteLedger {
 
     /// Past the writer: a claim is to be released while the disk is away, too.
     async fn release(&self, claims: Vec<Claim>) {
-        let mut held = writer::lock(&self.claims);
+        let mut held = owner::lock(&self.claims);
         claims.iter().for_each(|claim| held.end(claim));
     }
 
@@ -95,8 +120,8 @@ impl Ledger for SqliteLedger {
 
     /// Takes the room of a batch, and gives it back once that is durable.
     async fn probe(&self) -> Result<(), LedgerError> {
-        self.writer.ask(change(rows::take_ballast)).await?;
-        self.writer.ask(change(rows::drop_ballast)).await
+        self.writer.ask(change(writer::take_ballast)).await?;
+        self.writer.ask(change(writer::drop_ballast)).await
     }
 
     async fn take_over(&self) -> Result<(), LedgerError> {
@@ -112,6 +137,18 @@ impl Ledger for SqliteLedger {
 
     async fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError> {
         self.writer.ask(look(rows::wait_queues)).await
+    }
+
+    async fn give_order(&self, order: Order) -> Result<u64, LedgerError> {
+        self.writer.ask(change(move |connection: &_| order_rows::put_order(connection, &order))).await
+    }
+
+    async fn orders(&self) -> Result<Vec<order::Kept>, LedgerError> {
+        self.writer.ask(look(order_rows::orders)).await
+    }
+
+    async fn end_order(&self, number: u64) -> Result<(), LedgerError> {
+        self.writer.ask(change(move |connection: &_| order_rows::end_order(connection, number))).await
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

@@ -100,10 +100,6 @@ pub(super) fn wait_queues(connection: &Connection) -> Result<Vec<DestinationName
     Ok(found)
 }
 
-pub(super) fn fingerprint(connection: &Connection) -> Result<String, Fault> {
-    Ok(connection.query_row("SELECT fingerprint FROM meta", [], |row| row.get(0))?)
-}
-
 pub(super) fn leads_by_destination(connection: &Connection) -> Result<Vec<(DestinationName, u64)>, Fault> {
     // By the index, which is small and has the destination in it.
     let select = "SELECT destination, count(*) FROM leads INDEXED BY leads_by_lead GROUP BY destination ORDER BY 1";
@@ -120,17 +116,10 @@ pub(super) fn withdrawals(connection: &Connection) -> Result<u64, Fault> {
     number(connection.query_row("SELECT count(*) FROM withdrawals", [], |row| row.get(0))?)
 }
 
-/// As much as a batch of records takes: whether there is room is seen only by taking it.
-const BALLAST: i64 = 64 * 1024;
-
-pub(super) fn take_ballast(connection: &Connection) -> Result<(), Fault> {
-    connection.execute("INSERT OR REPLACE INTO ballast (only, bytes) VALUES (1, zeroblob(?1))", [BALLAST])?;
-    Ok(())
-}
-
-pub(super) fn drop_ballast(connection: &Connection) -> Result<(), Fault> {
-    connection.execute("DELETE FROM ballast", [])?;
-    Ok(())
+/// Whether a table of this name is there: in a file of an earlier version, which is only looked into, it may not be.
+pub(super) fn exists(connection: &Connection, table: &str) -> Result<bool, Fault> {
+    let select = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(connection.query_row(select, [table], |_| Ok(())).optional()?.is_some())
 }
 
 fn number(found: i64) -> Result<u64, Fault> {

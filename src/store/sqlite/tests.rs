@@ -10,12 +10,11 @@ use crate::store::ledger::Withdrawal;
 /// A ledger whose first connection has trouble, and its folder.
 fn ledger(trouble: &str) -> (tempfile::TempDir, SqliteLedger) {
     let folder = tempfile::tempdir().expect("a folder");
-    let file = LedgerFile { path: folder.path().join("ledger.db"), fingerprint: "f".into() };
+    let file = StoreFile::new(folder.path().join("ledger.db"), &LEDGER, "f".into());
     let connection = file.open_or_create().expect("the ledger opens");
     connection.execute_batch(trouble).expect("trouble");
-    let (claims, telemetry) = (Arc::default(), Arc::new(Telemetry::new()));
-    let writer = Writer::start(file, connection, Arc::clone(&claims), Arc::clone(&telemetry)).expect("a thread");
-    (folder, SqliteLedger { writer, claims, telemetry })
+    let ledger = SqliteLedger::start(file, connection, Arc::new(Telemetry::new())).expect("a thread");
+    (folder, ledger)
 }
 
 fn withdrawals(count: u32) -> Vec<Withdrawal> {

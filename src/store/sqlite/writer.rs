@@ -3,27 +3,31 @@
 //! A call is answered after the commit, never before. Idle, nobody lingers: the first call goes alone, and those that
 //! arrive while it is being committed are the next group.
 
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::Arc;
 use std::thread;
-use tokio::time::Instant;
 
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::{mpsc, oneshot};
+use tokio::time::Instant;
 
-use super::fault::{Fault, When};
-use super::file::{Inode, LedgerFile};
-use super::rows;
-use crate::store::claims::Claims;
-use crate::store::ledger::LedgerError;
+use super::fault::{Fault, Trouble, When};
+use super::file::{Inode, StoreFile};
 use crate::telemetry::Telemetry;
+use crate::telemetry::events::Kept;
 
 /// Calls that may wait for the writer before their callers do.
 const QUEUE: usize = 1024;
 /// A group takes no more calls once it has this many rows: it bounds what one commit holds up.
 const GROUP_ROWS: usize = 1000;
 
-/// A call of the ledger's seam.
-pub(super) trait Call: Send + 'static {
+/// What a writer keeps in memory beside the file, for one seam.
+pub(super) trait Beside: Send + 'static {
+    /// The seam's.
+    type Error: From<Trouble>;
+}
+
+/// A call of a seam.
+pub(super) trait Call<O>: Send + 'static {
     /// What the database said.
     type Done: Send;
     type Answer: Send;
@@ -32,49 +36,61 @@ pub(super) trait Call: Send + 'static {
     fn rows(&self) -> usize;
 
     /// Inside a transaction, which may be rolled back and run again: nothing but the database may change.
-    fn run(&self, connection: &Connection, owner: &Owner) -> Result<Self::Done, Fault>;
+    fn run(&self, connection: &Connection, beside: &O) -> Result<Self::Done, Fault>;
 
     /// After the commit.
-    fn conclude(self, done: Self::Done, owner: &mut Owner) -> Self::Answer;
+    fn conclude(self, done: Self::Done, beside: &mut O) -> Self::Answer;
 }
 
-/// What the owner knows beside the file.
-pub(super) struct Owner {
-    /// The epoch in which we took over.
-    epoch: Option<u64>,
-    claims: Arc<Mutex<Claims>>,
+/// One that needs nothing but the database.
+pub(super) struct Plain<const WRITES: bool, F>(F);
+
+pub(super) fn look<F>(statements: F) -> Plain<false, F> {
+    Plain(statements)
 }
 
-impl Owner {
-    /// The epoch, if it is still ours. Asked in every transaction: an owner that was frozen does not know.
-    pub fn epoch(&self, connection: &Connection) -> Result<u64, Fault> {
-        let standing = rows::epoch(connection)?;
-        if self.epoch == Some(standing) { Ok(standing) } else { Err(Fault::Superseded) }
+pub(super) fn change<F>(statements: F) -> Plain<true, F> {
+    Plain(statements)
+}
+
+impl<const WRITES: bool, O, A, F> Call<O> for Plain<WRITES, F>
+where
+    A: Send + 'static,
+    F: Fn(&Connection) -> Result<A, Fault> + Send + 'static,
+{
+    type Done = A;
+    type Answer = A;
+    const WRITES: bool = WRITES;
+
+    fn rows(&self) -> usize {
+        1
     }
 
-    pub fn take_over(&mut self, epoch: u64) {
-        self.epoch = Some(epoch);
-        self.claims().forget_all();
+    fn run(&self, connection: &Connection, _: &O) -> Result<A, Fault> {
+        (self.0)(connection)
     }
 
-    pub fn claims(&self) -> MutexGuard<'_, Claims> {
-        lock(&self.claims)
+    fn conclude(self, done: A, _: &mut O) -> A {
+        done
     }
 }
 
-/// Every change to the claims is whole when it returns, so a panic elsewhere leaves them sound.
-pub(super) fn lock(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
-    claims.lock().unwrap_or_else(PoisonError::into_inner)
+/// How a file is opened by the first call.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Opening {
+    Create,
+    /// Where there is none, there is nothing to be done.
+    Existing,
 }
 
 /// The callers' end. Dropping it closes the file: it waits for the commit in hand, not for a caller.
-pub(super) struct Writer {
+pub(super) struct Writer<O> {
     /// `None` only while being dropped.
-    calls: Option<mpsc::Sender<Box<dyn Pending>>>,
+    calls: Option<mpsc::Sender<Box<dyn Pending<O>>>>,
     thread: Option<thread::JoinHandle<()>>,
 }
 
-impl Drop for Writer {
+impl<O> Drop for Writer<O> {
     fn drop(&mut self) {
         drop(self.calls.take());
         if let Some(thread) = self.thread.take() {
@@ -84,51 +100,54 @@ impl Drop for Writer {
     }
 }
 
-impl Writer {
+impl<O: Beside> Writer<O> {
+    /// `connection`: none is opened by the first call, as `opening` says, and by the next if that fails.
     pub fn start(
-        file: LedgerFile,
-        connection: Connection,
-        claims: Arc<Mutex<Claims>>,
-        telemetry: Arc<Telemetry>,
-    ) -> Result<Self, LedgerError> {
+        file: StoreFile,
+        connection: Option<Connection>,
+        opening: Opening,
+        beside: O,
+        (kept, telemetry): (Kept, Arc<Telemetry>),
+    ) -> Result<Self, Trouble> {
         let (sender, calls) = mpsc::channel(QUEUE);
-        let connection = Some((connection, file.inode()?));
-        let owner = Owner { epoch: None, claims };
-        let thread = WriterThread { file, connection, owner, telemetry, failing: false };
-        let spawned = thread::Builder::new().name("ledger".into()).spawn(move || thread.work(calls));
+        let was_open = connection.is_some();
+        let connection = connection.map(|connection| Ok((connection, file.inode()?))).transpose()?;
+        let name = file.kind.words.name;
+        let thread = WriterThread { file, connection, was_open, opening, beside, kept, telemetry, failing: false };
+        let spawned = thread::Builder::new().name(name.replace(' ', "-")).spawn(move || thread.work(calls));
         match spawned {
             Ok(thread) => Ok(Self { calls: Some(sender), thread: Some(thread) }),
-            Err(error) => Err(LedgerError::Unavailable(format!("cannot start the ledger's thread: {error}"))),
+            Err(error) => Err(Trouble::Unavailable(format!("cannot start the {name}'s thread: {error}"))),
         }
     }
 
-    pub async fn ask<C: Call>(&self, call: C) -> Result<C::Answer, LedgerError> {
+    pub async fn ask<C: Call<O>>(&self, call: C) -> Result<C::Answer, O::Error> {
         let (reply, answer) = oneshot::channel();
         let asked = Box::new(Asked { call, done: None, reply });
-        let stopped = || LedgerError::Unavailable("the ledger's thread has stopped".into());
+        let stopped = || Trouble::Unavailable("its thread has stopped".into());
         let calls = self.calls.as_ref().ok_or_else(stopped)?;
         calls.send(asked).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
+        Ok(answer.await.map_err(|_| stopped())??)
     }
 }
 
 /// A call on its way through a group.
-struct Asked<C: Call> {
+struct Asked<O, C: Call<O>> {
     call: C,
     done: Option<C::Done>,
-    reply: oneshot::Sender<Result<C::Answer, LedgerError>>,
+    reply: oneshot::Sender<Result<C::Answer, Trouble>>,
 }
 
 /// Calls of different kinds, side by side in a group.
-trait Pending: Send {
+trait Pending<O>: Send {
     fn rows(&self) -> usize;
     fn writes(&self) -> bool;
-    fn run(&mut self, connection: &Connection, owner: &Owner) -> Result<(), Fault>;
-    fn conclude(self: Box<Self>, owner: &mut Owner);
-    fn refuse(self: Box<Self>, error: LedgerError);
+    fn run(&mut self, connection: &Connection, beside: &O) -> Result<(), Fault>;
+    fn conclude(self: Box<Self>, beside: &mut O);
+    fn refuse(self: Box<Self>, trouble: Trouble);
 }
 
-impl<C: Call> Pending for Asked<C> {
+impl<O, C: Call<O>> Pending<O> for Asked<O, C> {
     fn rows(&self) -> usize {
         self.call.rows()
     }
@@ -137,61 +156,64 @@ impl<C: Call> Pending for Asked<C> {
         C::WRITES
     }
 
-    fn run(&mut self, connection: &Connection, owner: &Owner) -> Result<(), Fault> {
-        self.done = Some(self.call.run(connection, owner)?);
+    fn run(&mut self, connection: &Connection, beside: &O) -> Result<(), Fault> {
+        self.done = Some(self.call.run(connection, beside)?);
         Ok(())
     }
 
     /// A caller that has gone away is no matter: what it claimed lapses.
-    fn conclude(self: Box<Self>, owner: &mut Owner) {
+    fn conclude(self: Box<Self>, beside: &mut O) {
         let done = self.done.expect("a call is concluded only after its group ran");
-        let _ = self.reply.send(Ok(self.call.conclude(done, owner)));
+        let _ = self.reply.send(Ok(self.call.conclude(done, beside)));
     }
 
-    fn refuse(self: Box<Self>, error: LedgerError) {
-        let _ = self.reply.send(Err(error));
+    fn refuse(self: Box<Self>, trouble: Trouble) {
+        let _ = self.reply.send(Err(trouble));
     }
 }
 
-struct WriterThread {
-    file: LedgerFile,
-    /// `None` after trouble: it is opened again for the next group.
+struct WriterThread<O> {
+    file: StoreFile,
+    /// `None` before the first call and after trouble: it is opened (again) for the next group.
     connection: Option<(Connection, Inode)>,
-    owner: Owner,
+    was_open: bool,
+    opening: Opening,
+    beside: O,
+    kept: Kept,
     telemetry: Arc<Telemetry>,
     failing: bool,
 }
 
-impl WriterThread {
-    fn work(mut self, mut calls: mpsc::Receiver<Box<dyn Pending>>) {
+impl<O: Beside> WriterThread<O> {
+    fn work(mut self, mut calls: mpsc::Receiver<Box<dyn Pending<O>>>) {
         while let Some(first) = calls.blocking_recv() {
             let group = gather(first, &mut calls);
             self.serve(group);
         }
     }
 
-    fn serve(&mut self, mut group: Vec<Box<dyn Pending>>) {
+    fn serve(&mut self, mut group: Vec<Box<dyn Pending<O>>>) {
         match self.commit(&mut group) {
-            Ok(()) => group.into_iter().for_each(|call| call.conclude(&mut self.owner)),
+            Ok(()) => group.into_iter().for_each(|call| call.conclude(&mut self.beside)),
             // The disk's trouble is everybody's.
-            Err(error @ LedgerError::Unavailable(_)) => refuse(group, &error),
+            Err(trouble @ Trouble::Unavailable(_)) => refuse(group, &trouble),
             // One call's trouble is its own: nothing of the group was done, so each is done again alone.
             Err(_) if group.len() > 1 => group.into_iter().for_each(|call| self.serve(vec![call])),
-            Err(error) => refuse(group, &error),
+            Err(trouble) => refuse(group, &trouble),
         }
     }
 
-    fn commit(&mut self, group: &mut [Box<dyn Pending>]) -> Result<(), LedgerError> {
+    fn commit(&mut self, group: &mut [Box<dyn Pending<O>>]) -> Result<(), Trouble> {
         let committed = self.connect().and_then(|(mut connection, inode)| {
             let started = Instant::now();
-            let done = transact(&mut connection, group, &self.owner);
+            let done = transact(&mut connection, group, &self.beside);
             if done.is_ok() && group.iter().any(|call| call.writes()) {
-                self.telemetry.ledger_committed(started.elapsed());
+                self.telemetry.store_committed(self.kept, started.elapsed());
             }
             if matches!(done, Ok(()) | Err(Fault::Superseded)) {
                 self.connection = Some((connection, inode));
             }
-            done.map_err(|fault| fault.explain(&self.file.path, When::Running))
+            done.map_err(|fault| self.file.subject.explain(&fault, When::Running))
         });
         self.tell(&committed);
         committed
@@ -199,7 +221,16 @@ impl WriterThread {
 
     /// The connection, opened again if it had trouble or if another file stands in the place of ours: what is
     /// written to a file that was moved away is lost.
-    fn connect(&mut self) -> Result<(Connection, Inode), LedgerError> {
+    fn connect(&mut self) -> Result<(Connection, Inode), Trouble> {
+        if !self.was_open {
+            let connection = match self.opening {
+                Opening::Create => self.file.open_or_create()?,
+                Opening::Existing => self.file.open_existing()?,
+            };
+            self.was_open = true;
+            self.telemetry.store_opened(self.kept, self.file.path());
+            return Ok((connection, self.file.inode()?));
+        }
         let inode = self.file.inode()?;
         match self.connection.take() {
             Some((connection, ours)) if ours == inode => Ok((connection, inode)),
@@ -207,15 +238,15 @@ impl WriterThread {
         }
     }
 
-    fn tell(&mut self, committed: &Result<(), LedgerError>) {
+    fn tell(&mut self, committed: &Result<(), Trouble>) {
         match committed {
-            Err(error @ (LedgerError::Unavailable(_) | LedgerError::Unusable(_))) if !self.failing => {
+            Err(Trouble::Unavailable(why) | Trouble::Unusable(why)) if !self.failing => {
                 self.failing = true;
-                self.telemetry.ledger_failing(error);
+                self.telemetry.store_failing(self.kept, why);
             }
             Ok(()) if self.failing => {
                 self.failing = false;
-                self.telemetry.ledger_recovered();
+                self.telemetry.store_recovered(self.kept);
             }
             Ok(()) | Err(_) => {}
         }
@@ -223,7 +254,7 @@ impl WriterThread {
 }
 
 /// All that is there, up to the bound.
-fn gather(first: Box<dyn Pending>, calls: &mut mpsc::Receiver<Box<dyn Pending>>) -> Vec<Box<dyn Pending>> {
+fn gather<O>(first: Box<dyn Pending<O>>, calls: &mut mpsc::Receiver<Box<dyn Pending<O>>>) -> Vec<Box<dyn Pending<O>>> {
     let mut rows = first.rows();
     let mut group = vec![first];
     while rows < GROUP_ROWS
@@ -235,17 +266,30 @@ fn gather(first: Box<dyn Pending>, calls: &mut mpsc::Receiver<Box<dyn Pending>>)
     group
 }
 
-fn transact(connection: &mut Connection, group: &mut [Box<dyn Pending>], owner: &Owner) -> Result<(), Fault> {
+fn transact<O>(connection: &mut Connection, group: &mut [Box<dyn Pending<O>>], beside: &O) -> Result<(), Fault> {
     // A group that writes says so from the start: one that began by reading could not wait for the lock later.
     let writes = group.iter().any(|call| call.writes());
     let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
     let transaction = connection.transaction_with_behavior(behavior)?;
     for call in group {
-        call.run(&transaction, owner)?;
+        call.run(&transaction, beside)?;
     }
     Ok(transaction.commit()?)
 }
 
-fn refuse(group: Vec<Box<dyn Pending>>, error: &LedgerError) {
-    group.into_iter().for_each(|call| call.refuse(error.clone()));
+fn refuse<O>(group: Vec<Box<dyn Pending<O>>>, trouble: &Trouble) {
+    group.into_iter().for_each(|call| call.refuse(trouble.clone()));
+}
+
+/// As much as a batch of records takes: whether there is room is seen only by taking it.
+const BALLAST: i64 = 64 * 1024;
+
+pub(super) fn take_ballast(connection: &Connection) -> Result<(), Fault> {
+    connection.execute("INSERT OR REPLACE INTO ballast (only, bytes) VALUES (1, zeroblob(?1))", [BALLAST])?;
+    Ok(())
+}
+
+pub(super) fn drop_ballast(connection: &Connection) -> Result<(), Fault> {
+    connection.execute("DELETE FROM ballast", [])?;
+    Ok(())
 }

@@ -2,5 +2,8 @@
 
 mod broker;
 mod store;
+mod office;
 mod destination;
 mod worker;
+
+pub use store::Kept;

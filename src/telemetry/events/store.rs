@@ -1,4 +1,4 @@
-//! What the ledger's adapters tell.
+//! What the stores' adapters tell: the ledger's and the dead letters'.
 
 use std::fmt::Display;
 use std::path::Path;
@@ -6,9 +6,25 @@ use std::time::Duration;
 
 use crate::telemetry::Telemetry;
 
+/// What a store keeps.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kept {
+    Ledger,
+    Letters,
+}
+
+impl Kept {
+    fn name(self) -> &'static str {
+        match self {
+            Self::Ledger => "ledger",
+            Self::Letters => "office",
+        }
+    }
+}
+
 impl Telemetry {
-    pub fn ledger_opened(&self, file: &Path) {
-        tracing::info!(file = %file.display(), "opened the ledger");
+    pub fn store_opened(&self, kept: Kept, file: &Path) {
+        tracing::info!(store = kept.name(), file = %file.display(), "opened the store");
     }
 
     pub fn ledger_taken_over(&self, epoch: u64) {
@@ -16,16 +32,20 @@ impl Telemetry {
         tracing::info!(epoch, "took the ledger over");
     }
 
-    pub fn ledger_committed(&self, took: Duration) {
-        self.metrics.ledger_commit_duration.observe(took.as_secs_f64());
+    pub fn store_committed(&self, kept: Kept, took: Duration) {
+        let histogram = match kept {
+            Kept::Ledger => &self.metrics.ledger_commit_duration,
+            Kept::Letters => &self.metrics.office_commit_duration,
+        };
+        histogram.observe(took.as_secs_f64());
     }
 
     /// At the first failure only: what follows until it recovers is the same trouble.
-    pub fn ledger_failing(&self, why: &impl Display) {
-        tracing::error!(%why, "the ledger fails");
+    pub fn store_failing(&self, kept: Kept, why: &impl Display) {
+        tracing::error!(store = kept.name(), %why, "the store fails");
     }
 
-    pub fn ledger_recovered(&self) {
-        tracing::info!("the ledger works again");
+    pub fn store_recovered(&self, kept: Kept) {
+        tracing::info!(store = kept.name(), "the store works again");
     }
 }

@@ -32,7 +32,7 @@ pub fn classify(said: Said<'_>) -> Reply {
     match (said.status, processed(said.processed)) {
         // A post with a retURL is answered by a redirect to it. We send none; who says "processed" has it all the same.
         (200..400, Processed::Yes) => Reply::Accepted(Accepted::Created),
-        (200..400, Processed::No(code)) => Reply::Rejected(code),
+        (200..400, Processed::No(code)) => Reply::Rejected(code.answered(said.status)),
         (200, Processed::Unsaid) => unsaid(said.body),
         // It contradicts itself.
         (_, Processed::Yes) | (200..400, Processed::Unreadable) => Reply::Unknown(Code::known("is_processed_unclear")),

@@ -1,4 +1,4 @@
-//! Personal data, masked for terminals: enough to recognise one's own test event, too little to know anybody.
+//! Personal data, masked for whoever looks: enough to recognise one's own test event, too little to know anybody.
 
 use std::collections::BTreeMap;
 

@@ -1,0 +1,47 @@
+//! What the ledger's owner knows beside the file.
+
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+use rusqlite::Connection;
+
+use super::fault::Fault;
+use super::rows;
+use super::writer::Beside;
+use crate::store::claims::Claims;
+use crate::store::ledger::LedgerError;
+
+pub(super) struct Owner {
+    /// The epoch in which we took over.
+    epoch: Option<u64>,
+    claims: Arc<Mutex<Claims>>,
+}
+
+impl Beside for Owner {
+    type Error = LedgerError;
+}
+
+impl Owner {
+    pub fn new(claims: Arc<Mutex<Claims>>) -> Self {
+        Self { epoch: None, claims }
+    }
+
+    /// The epoch, if it is still ours. Asked in every transaction: an owner that was frozen does not know.
+    pub fn epoch(&self, connection: &Connection) -> Result<u64, Fault> {
+        let standing = rows::epoch(connection)?;
+        if self.epoch == Some(standing) { Ok(standing) } else { Err(Fault::Superseded) }
+    }
+
+    pub fn take_over(&mut self, epoch: u64) {
+        self.epoch = Some(epoch);
+        self.claims().forget_all();
+    }
+
+    pub fn claims(&self) -> MutexGuard<'_, Claims> {
+        lock(&self.claims)
+    }
+}
+
+/// Every change to the claims is whole when it returns, so a panic elsewhere leaves them sound.
+pub(super) fn lock(claims: &Mutex<Claims>) -> MutexGuard<'_, Claims> {
+    claims.lock().unwrap_or_else(PoisonError::into_inner)
+}
