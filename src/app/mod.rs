@@ -30,6 +30,8 @@ pub mod parts;
 pub mod operator;
 pub mod desk;
 pub mod retries;
+pub mod orders;
+pub mod status;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
@@ -49,7 +51,7 @@ pub use probe::{Found, Look, Probed, Told, destination_probe, probe};
 use reload::Reloads;
 pub use trial::{Afterwards, Trial, destination_test};
 
-pub use crate::broker::PublishError as Unpublished;
+pub use crate::broker::{PublishError as Unpublished, Queue};
 
 /// Something that a command needs did not answer: the exit code says so. Names what, without credentials.
 #[derive(Debug, thiserror::Error)]
@@ -313,6 +315,13 @@ async fn take_over(ledger: &SqliteLedger) -> Result<(), LedgerError> {
 
 fn signals() -> anyhow::Result<[Signal; 2]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+/// Cancelled by the first SIGINT or SIGTERM.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    tokio::spawn(listen_to_signals(stop.clone(), CancellationToken::new(), signals()?));
+    Ok(stop)
 }
 
 /// The first signal asks to stop; the second, to hurry.

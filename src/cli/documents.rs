@@ -80,15 +80,14 @@ fn are_lines(name: &str, text: &[u8]) -> bool {
         return false;
     }
     let lines = || text.split(|byte| *byte == b'\n').map(trimmed).filter(|line| !line.is_empty());
-    lines().nth(1).is_some() && lines().any(|line| line.starts_with(b"{") && is_json(line))
+    lines().nth(1).is_some() && lines().any(|line| line.trim_ascii_start().starts_with(b"{") && is_json(line))
 }
 
-/// Without the blanks of JSON around it, which are no part of a document. (ASCII has more of them.)
+/// Without the blanks of JSON after it (ASCII has more of them). Those before it stay: a byte order mark behind a blank is
+/// none, and lines are counted from the file's first.
 fn trimmed(text: &[u8]) -> &[u8] {
-    let is_text = |byte: &u8| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n');
-    let start = text.iter().position(is_text).unwrap_or(text.len());
-    let end = text.iter().rposition(is_text).map_or(start, |last| last + 1);
-    &text[start..end]
+    let last = text.iter().rposition(|byte| !matches!(byte, b' ' | b'\t' | b'\r' | b'\n'));
+    &text[..last.map_or(0, |last| last + 1)]
 }
 
 #[cfg(test)]
@@ -115,7 +114,7 @@ mod tests {
             assert_eq!(found, expected, "{text:?}");
         };
         check("f", "{}", &[("f", "{}")]);
-        check("f", "\n {\"a\":\n 1}\r\n", &[("f", "{\"a\":\n 1}")]);
+        check("f", "\n {\"a\":\n 1}\r\n", &[("f", "\n {\"a\":\n 1}")]);
         check("f", "{\"a\":\n{}\n}", &[("f", "{\"a\":\n{}\n}")]);
         check("f", "\u{feff}{\"a\":\n{}\n}", &[("f", "\u{feff}{\"a\":\n{}\n}")]);
         check("f", "{}\r\n\n{} \n", &[("f:1", "{}"), ("f:3", "{}")]);

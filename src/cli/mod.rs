@@ -18,9 +18,12 @@ mod event;
 mod destination;
 mod dead;
 mod ledger;
+mod retry;
+mod status;
 mod sandbox;
 mod documents;
 mod screen;
+mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
 #[derive(Parser)]
@@ -54,9 +57,14 @@ enum Command {
     /// Check events without a broker
     #[command(subcommand)]
     Event(event::Command),
-    /// Try a destination
+    /// Try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
+    /// Show everything at one glance: broker, worker, queues, destinations, orders
+    Status(status::Arguments),
+    /// Look at what is to be tried again, or try it at once
+    #[command(subcommand)]
+    Retry(retry::Command),
     /// Look at the dead letters
     #[command(subcommand)]
     Dead(dead::Command),
@@ -111,6 +119,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Destination(command) => destination::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
         Command::Event(command) => event::run(command, &config),
+        Command::Status(arguments) => status::run(&arguments, &config),
+        Command::Retry(command) => retry::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
         Command::Sandbox(command) => sandbox::run(command),

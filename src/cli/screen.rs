@@ -56,6 +56,12 @@ impl Paint {
     }
 }
 
+/// Columns to write in; eighty where there is no terminal.
+pub fn terminal_width() -> usize {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_col));
+    if told == 0 { 80 } else { told.clamp(60, 120) }
+}
+
 /// `leadrelay.toml:3: error: broker.url is missing`, and the mend on a line of its own.
 pub fn problem(problem: &Problem, paint: Paint) -> String {
     let severity = match problem.severity {
@@ -93,6 +99,24 @@ pub fn progress(total: u64, template: &str) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
+}
+
+/// `12,345`.
+pub fn grouped(number: u64) -> String {
+    let digits = number.to_string();
+    let mut text = String::new();
+    for (at, digit) in digits.chars().enumerate() {
+        if at > 0 && (digits.len() - at).is_multiple_of(3) {
+            text.push(',');
+        }
+        text.push(digit);
+    }
+    text
+}
+
+/// `in 4m`, or `now`.
+pub fn until(at: Timestamp, now: Timestamp) -> String {
+    if at <= now { "now".to_owned() } else { format!("in {}", age(now, at)) }
 }
 
 /// How long ago, in the two largest units that say something: `12s`, `4m`, `3h 20m`, `9d 1h`.
@@ -134,6 +158,25 @@ mod tests {
         check("2026-11-22T11:55:10Z", "4m");
         check("2026-11-22T08:39:00Z", "3h 21m");
         check("2026-11-13T10:59:00Z", "9d 1h");
+    }
+
+    #[test]
+    fn numbers_are_grouped_by_thousands() {
+        let check = |number, expected: &str| assert_eq!(grouped(number), expected);
+        check(0, "0");
+        check(999, "999");
+        check(1_000, "1,000");
+        check(12_345_678, "12,345,678");
+    }
+
+    #[test]
+    fn what_is_due_is_told_as_people_say_it() {
+        let now: Timestamp = "2026-11-22T12:00:00Z".parse().unwrap();
+        let check = |at: &str, expected: &str| assert_eq!(until(at.parse().unwrap(), now), expected, "{at}");
+        check("2026-11-22T11:59:59Z", "now");
+        check("2026-11-22T12:00:00Z", "now");
+        check("2026-11-22T12:00:09Z", "in 9s");
+        check("2026-11-22T17:30:00Z", "in 5h 30m");
     }
 
     #[test]

@@ -50,7 +50,7 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
 
 fn is_wrong(state: &PartState) -> bool {
     match state {
-        PartState::Missing | PartState::Differs(_) => true,
+        PartState::Missing | PartState::Leaderless | PartState::Differs(_) => true,
         PartState::AsDesigned | PartState::Declared | PartState::Pruned | PartState::Retired(_) => false,
     }
 }
@@ -74,6 +74,9 @@ fn as_text(parts: &[Part], paint: Paint) -> String {
             PartState::Declared => paint.good("declared"),
             PartState::Pruned => paint.good("removed: it was empty and belonged to no destination"),
             PartState::Missing => paint.bad("missing"),
+            PartState::Leaderless => {
+                format!("{}\n    {}", paint.bad("has no leader"), elect(&part.name))
+            }
             PartState::Retired(left) => {
                 paint.doubtful(&format!("belongs to no destination, holds {}", count(*left as usize, "message")))
             }
@@ -84,6 +87,14 @@ fn as_text(parts: &[Part], paint: Paint) -> String {
     parts.iter().map(line).collect()
 }
 
+/// What makes the node elect one.
+fn elect(queue: &str) -> String {
+    format!(
+        "rabbitmqctl eval 'ra:trigger_election({{list_to_atom(\"%2F_{queue}\"), node()}}).'\n    \
+         (on its node; %2F is the virtual host /)"
+    )
+}
+
 fn as_json(part: &Part) -> serde_json::Value {
     let name = &part.name;
     match &part.state {
@@ -91,6 +102,7 @@ fn as_json(part: &Part) -> serde_json::Value {
         PartState::Declared => json!({ "name": name, "state": "declared" }),
         PartState::Pruned => json!({ "name": name, "state": "pruned" }),
         PartState::Missing => json!({ "name": name, "state": "missing" }),
+        PartState::Leaderless => json!({ "name": name, "state": "leaderless", "mend": elect(name) }),
         PartState::Retired(messages) => json!({ "name": name, "state": "retired", "messages": messages }),
         PartState::Differs(diff) => json!({ "name": name, "state": "differs", "diff": diff }),
     }
@@ -111,6 +123,9 @@ mod tests {
         check(PartState::AsDesigned, "as designed", "as-designed", false);
         check(PartState::Declared, "declared", "declared", false);
         check(PartState::Missing, "missing", "missing", true);
+        let mend = "has no leader\n    rabbitmqctl eval 'ra:trigger_election({list_to_atom(\"%2F_leads.dead\"), node()}).'\n    \
+                    (on its node; %2F is the virtual host /)";
+        check(PartState::Leaderless, mend, "leaderless", true);
         check(PartState::Differs("a: 1\nb: 2".into()), "differs\n    a: 1\n    b: 2", "differs", true);
         check(PartState::Pruned, "removed: it was empty and belonged to no destination", "pruned", false);
         check(PartState::Retired(1), "belongs to no destination, holds 1 message", "retired", false);

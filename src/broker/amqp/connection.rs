@@ -3,6 +3,7 @@
 //! lapin's own recovery can stall without an error (3 of 8 runs, measured), so a lost connection is thrown away whole,
 //! and a new one is made, by us.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -58,6 +59,12 @@ impl Address {
         };
         let endpoint = Endpoint { host, port: uri.authority.port, tls };
         Ok(Self { uri, endpoint })
+    }
+}
+
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}, virtual host {}", self.endpoint.host, self.endpoint.port, self.uri.vhost)
     }
 }
 

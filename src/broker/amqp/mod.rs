@@ -80,6 +80,11 @@ pub fn check_url(url: &SecretString) -> Result<(), BrokerError> {
     Address::parse(url, None).map(drop)
 }
 
+/// Host, port and virtual host, for people: without user and password.
+pub fn place(url: &SecretString) -> Result<String, BrokerError> {
+    Address::parse(url, None).map(|address| address.to_string())
+}
+
 pub struct AmqpBroker {
     names: Names,
     ownership: Ownership,
@@ -202,6 +207,11 @@ impl AmqpBroker {
     pub async fn standing(&self, queue: &Queue) -> Result<Option<Depth>, BrokerError> {
         let channel = self.consuming().await?.channel().await?;
         topology::passively(&channel, &self.names.queue(queue)).await
+    }
+
+    /// All queues, targets before sources.
+    pub fn queues(&self, waiting: &[DestinationName]) -> Vec<Queue> {
+        topology::all_queues(waiting)
     }
 
     pub fn name(&self, queue: &Queue) -> String {

@@ -141,7 +141,7 @@ impl fmt::Display for Pruned {
 
 /// Every queue, targets before sources: an at-least-once dead letter whose target is missing waits for three minutes
 /// before the broker looks again.
-fn all_queues(waiting: &[DestinationName]) -> Vec<Queue> {
+pub(super) fn all_queues(waiting: &[DestinationName]) -> Vec<Queue> {
     let mut queues = vec![Queue::Dead, Queue::Inbox];
     queues.extend(Tier::ALL.map(Queue::Retry));
     queues.extend(waiting.iter().cloned().map(Queue::Wait));
