@@ -60,9 +60,9 @@ async fn look_at_broker(config: &Config) -> Look {
     let parts = match operator::topology_check(config).await {
         Ok(parts) => parts,
         Err(error) if error.chain().any(|cause| cause.is::<Unreachable>()) => {
-            return Look::new(subject, Found::Unreachable, format!("{error:#}"), "start it, or mend broker.url");
+            return Look::new(subject, Found::Unreachable, format!("is not there: {error:#}"), "");
         }
-        Err(error) => return Look::new(subject, Found::Unfit, format!("{error:#}"), ""),
+        Err(error) => return Look::new(subject, Found::Unfit, format!("does not let us in: {error:#}"), ""),
     };
     let differing = parts.iter().filter(|part| matches!(part.state, operator::PartState::Differs(_))).count();
     let missing = parts.iter().filter(|part| part.state == operator::PartState::Missing).count();

@@ -5,7 +5,7 @@ use std::io::Write;
 use clap::{Args, Subcommand};
 use serde_json::json;
 
-use super::screen::{Paint, count, problem};
+use super::screen::{Paint, count, mend, problem};
 use super::{ConfigFile, Exit, wait_for};
 use crate::app::{self, Found, Look};
 use crate::config::{Config, Problem, Severity, schema};
@@ -121,8 +121,8 @@ fn as_text(look: &Look, paint: Paint) -> String {
         Found::Unreachable => paint.bad("gone"),
     };
     let line = |told: &app::Told| {
-        let mend = if told.mend.is_empty() { String::new() } else { paint.aside(&format!("\n       {}", told.mend)) };
-        format!("  {state} {} {}{mend}\n", look.subject, told.what)
+        let said = paint.wrapped(&format!("  {state} {} {}", look.subject, told.what), 7);
+        said + &mend(&told.mend, 7, paint) + "\n"
     };
     look.told.iter().map(line).collect()
 }

@@ -7,22 +7,36 @@ use jiff::Timestamp;
 
 use crate::config::{Problem, Severity};
 
-/// Whether to colour. (`NO_COLOR`: no-color.org.)
+/// Whether to colour (`NO_COLOR`: no-color.org), and how wide a line may be.
 #[derive(Clone, Copy)]
-pub struct Paint(bool);
+pub struct Paint {
+    colours: bool,
+    /// None where nobody looks.
+    width: Option<usize>,
+}
 
 impl Paint {
     pub fn of(terminal: bool) -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        Self(terminal && !unwanted)
+        let width = terminal.then(|| terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into()));
+        Self { colours: terminal && !unwanted, width }
     }
 
     pub fn stdout() -> Self {
         Self::of(std::io::stdout().is_terminal())
     }
 
+    /// Breaks what is too wide at words; what follows the first line is indented by so much.
+    pub fn wrapped(self, text: &str, indent: usize) -> String {
+        let Some(width) = self.width else { return text.to_owned() };
+        let indent = " ".repeat(indent);
+        let options = textwrap::Options::new(width.max(40)).subsequent_indent(&indent);
+        // Names and commands are to be copied whole.
+        textwrap::fill(text, options.break_words(false).word_splitter(textwrap::WordSplitter::NoHyphenation))
+    }
+
     fn colour(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
+        if self.colours { format!("\x1b[{code}m{text}\x1b[0m") } else { text.to_owned() }
     }
 
     pub fn good(self, text: &str) -> String {
@@ -59,8 +73,17 @@ pub fn problem(problem: &Problem, paint: Paint) -> String {
         ("", Some(_)) => "the variable",
         (key, _) => key,
     };
-    let mend = if problem.mend.is_empty() { String::new() } else { paint.aside(&format!("\n    {}", problem.mend)) };
-    format!("{}: {severity}: {subject} {}{mend}", problem.place, problem.what)
+    let told = paint.wrapped(&format!("{}: {severity}: {subject} {}", problem.place, problem.what), 4);
+    told + &mend(&problem.mend, 4, paint)
+}
+
+/// What to do, on a line of its own; nothing where there is nothing to say.
+pub fn mend(mend: &str, indent: usize, paint: Paint) -> String {
+    if mend.is_empty() {
+        return String::new();
+    }
+    let text = format!("{}{mend}", " ".repeat(indent));
+    format!("\n{}", paint.aside(&paint.wrapped(&text, indent)))
 }
 
 /// `1 event`, `2 events`.
