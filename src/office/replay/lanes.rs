@@ -41,11 +41,24 @@ mod tests {
     use super::*;
     use crate::domain::health::{Cause, State};
     use crate::telemetry::Telemetry;
+    use crate::telemetry::board::LaneShown;
 
     #[test]
     fn a_lane_that_is_not_closed_is_read_from_the_metrics_as_the_worker_writes_them() {
         let (telemetry, now) = (Telemetry::new(), tokio::time::Instant::now());
-        let show = |name: &str, state| telemetry.show_lane_state(&DestinationName::parse(name).unwrap(), state);
+        let show = |name: &str, state: State| {
+            let since = jiff::Timestamp::UNIX_EPOCH;
+            let shown = LaneShown {
+                state: state.label(),
+                trouble: None,
+                code: None,
+                since,
+                until: None,
+                accepting_rejections: false,
+                oldest_waiting: None,
+            };
+            telemetry.show_lane(&DestinationName::parse(name).unwrap(), shown);
+        };
         show("contoso", State::Closed);
         show("fabrikam", State::Open { cause: Cause::Credentials, until: now.into() });
         show("tailspin", State::HalfOpen { cause: Cause::Transient });
