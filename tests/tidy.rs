@@ -101,7 +101,7 @@ const SEAM_CALLS: [&str; 13] = [
 ];
 
 /// Calls that change nothing, or that a crash cannot hurt: done again, they do the same.
-const HARMLESS: [&str; 11] = [
+const HARMLESS: [&str; 13] = [
     "broker.announce(",
     "broker.link(",
     "broker.depth(",
@@ -110,6 +110,8 @@ const HARMLESS: [&str; 11] = [
     "ledger.wait_queues(",
     "ledger.remember_wait_queue(",
     "ledger.take_over(",
+    "ledger.orders(",
+    "ledger.end_order(",
     "destination.limits(",
     "destination.group(",
     "letters.probe(",

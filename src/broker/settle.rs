@@ -247,14 +247,14 @@ impl Settler {
 }
 
 /// Acknowledges letters that the office has committed. They have had their fate when they died, and are not counted again.
-pub async fn put_away(letters: Vec<Unsettled>, steps: &Steps) {
-    steps.around_now(Step::Ack, || letters.into_iter().for_each(Unsettled::ack)).await;
+pub async fn put_away(taken: Vec<Unsettled>, steps: &Steps) {
+    steps.around_now(Step::Ack, || taken.into_iter().for_each(Unsettled::ack)).await;
 }
 
 /// Leaves letters in their queue that the office could not take.
-pub async fn leave(letters: Vec<Unsettled>, steps: &Steps) {
-    if !letters.is_empty() {
-        steps.around_now(Step::HandBack, || letters.into_iter().for_each(Unsettled::hand_back)).await;
+pub async fn leave(left: Vec<Unsettled>, steps: &Steps) {
+    if !left.is_empty() {
+        steps.around_now(Step::HandBack, || left.into_iter().for_each(Unsettled::hand_back)).await;
     }
 }
 
