@@ -1,0 +1,65 @@
+//! A ledger that holds millions of leads already: one is recorded by leadrelay itself, and the file is filled with its
+//! like, under keys as scattered as hashes are.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use anyhow::Context;
+use jiff::Timestamp;
+use leadrelay::domain::event::CustomerField;
+use leadrelay::domain::lead_key::{Digest, Keyring, LeadKey, PersonKey};
+use leadrelay::domain::repeat::{FieldRecord, Record};
+use leadrelay::domain::route::DestinationName;
+use leadrelay::store::ledger::{Ask, Claiming, Delivered, Ledger};
+use leadrelay::store::sqlite::SqliteLedger;
+use leadrelay::telemetry::Telemetry;
+use rusqlite::Connection;
+
+use crate::worker::{KEY_SECRET, destination};
+
+pub async fn fill(file: &Path, keys: u64) -> anyhow::Result<()> {
+    record_one(file).await?;
+    let connection = Connection::open(file)?;
+    // It is thrown away if we fail.
+    connection.execute_batch("PRAGMA synchronous = OFF; PRAGMA cache_size = -400000; PRAGMA temp_store = FILE")?;
+    // Filled without its indexes and given them then, it takes a minute, not an hour.
+    let mut indexes =
+        connection.prepare("SELECT name, sql FROM sqlite_schema WHERE type = 'index' AND sql NOT NULL")?;
+    let indexes = indexes.query_map([], |row| Ok((row.get::<_, String>(0)?, row.get::<_, String>(1)?)))?;
+    let indexes: Vec<_> = indexes.collect::<Result<_, _>>()?;
+    for (name, _) in &indexes {
+        connection.execute_batch(&format!("DROP INDEX {name}"))?;
+    }
+    let many = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < ?1)
+        INSERT INTO leads (lead, destination, person, record)
+        SELECT randomblob(16), destination, randomblob(16), record FROM n, (SELECT * FROM leads LIMIT 1)";
+    connection.execute(many, [i64::try_from(keys)?])?;
+    for (_, sql) in &indexes {
+        connection.execute_batch(sql)?;
+    }
+    connection.execute_batch("PRAGMA wal_checkpoint(TRUNCATE)")?;
+    Ok(())
+}
+
+async fn record_one(file: &Path) -> anyhow::Result<()> {
+    let keyring = Keyring::new(KEY_SECRET.as_bytes());
+    let ledger = SqliteLedger::open(file, &keyring, Arc::new(Telemetry::new()))?;
+    ledger.take_over().await?;
+    let (key, person, at) = (LeadKey::from_bytes([1; 16]), PersonKey::from_bytes([1; 16]), Timestamp::UNIX_EPOCH);
+    let ask = Ask { key, destination: DestinationName::parse(&destination(0))?, person, granted_at: Some(at) };
+    let Some(Claiming::Granted(claim)) = ledger.claim(vec![ask]).await?.pop() else {
+        anyhow::bail!("an empty ledger grants every claim");
+    };
+    let fields = CustomerField::ALL.into_iter();
+    let record = Record {
+        offer: "publisher0.offer-of-the-catalogue-0".into(),
+        person,
+        actions: [("INS".into(), at)].into(),
+        fields: fields.map(|field| (field, FieldRecord { digest: Digest([1; 8]), at })).collect(),
+        delivered_at: at,
+        last_event_at: at,
+        granted_at: at,
+        marked_for: None,
+    };
+    ledger.record([Delivered { claim, record }].into()).await.context("to record the first lead").map(drop)
+}
