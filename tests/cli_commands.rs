@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 14] = [
+const COMMANDS: [&[&str]; 19] = [
     &["run"],
     &["config", "check"],
     &["topology", "apply"],
@@ -15,6 +15,11 @@ const COMMANDS: [&[&str]; 14] = [
     &["event", "check"],
     &["event", "explain"],
     &["destination", "test"],
+    &["destination", "pause"],
+    &["destination", "resume"],
+    &["retry", "list"],
+    &["retry", "now"],
+    &["status"],
     &["dead", "list"],
     &["dead", "show"],
     &["ledger", "show"],
@@ -90,7 +95,8 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
     for command in COMMANDS.into_iter().filter(|command| !matches!(command[0], "event" | "sandbox" | "completions")) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
-            ["destination", "test"] => &["contoso"],
+            ["destination", "test" | "resume"] => &["contoso"],
+            ["destination", "pause"] => &["contoso", "--reason", "a test"],
             ["dead", "show"] => &["0123"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],

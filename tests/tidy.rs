@@ -99,10 +99,12 @@ const SEAM_CALLS: [&str; 11] = [
 ];
 
 /// Calls that change nothing, or that a crash cannot hurt: done again, they do the same.
-const HARMLESS: [&str; 9] = [
+const HARMLESS: [&str; 11] = [
     "broker.link(",
     "broker.depth(",
     "ledger.posted(",
+    "ledger.orders(",
+    "ledger.end_order(",
     "ledger.probe(",
     "ledger.wait_queues(",
     "ledger.remember_wait_queue(",

@@ -38,7 +38,7 @@ mod publisher;
 mod moving;
 mod leaders;
 
-pub use moving::{Moving, Taken};
+pub use moving::{HELD_MAX, Moving, Taken};
 pub use topology::{Depth, Difference, Pruned};
 
 /// How long an operation waits for a connection that is being made.
