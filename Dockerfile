@@ -7,6 +7,7 @@ RUN apt-get update && apt-get install --yes --no-install-recommends build-essent
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./
 COPY src ./src
+COPY benches ./benches
 RUN --mount=type=cache,target=/usr/local/cargo/registry --mount=type=cache,target=/src/target \
     cargo build --locked --release --bin leadrelay && cp target/release/leadrelay /leadrelay
 

@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 21] = [
+const COMMANDS: [&[&str]; 26] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -17,6 +17,11 @@ const COMMANDS: [&[&str]; 21] = [
     &["event", "check"],
     &["event", "explain"],
     &["destination", "test"],
+    &["destination", "pause"],
+    &["destination", "resume"],
+    &["retry", "list"],
+    &["retry", "now"],
+    &["status"],
     &["dead", "list"],
     &["dead", "show"],
     &["dead", "discard"],
@@ -111,7 +116,8 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
     for command in COMMANDS.into_iter().filter(|command| !prints(command)) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
-            ["destination", "test"] => &["contoso"],
+            ["destination", "pause"] => &["contoso", "--reason", "a test"],
+            ["destination", "test" | "resume"] => &["contoso"],
             ["dead", "show" | "undo"] => &["0123"],
             ["dead", "discard"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],

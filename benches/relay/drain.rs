@@ -98,7 +98,7 @@ impl Bench {
         let run = self.prepare(case).await?;
         run.queues.declare_yardstick().await?;
         self.fill(&run, case.order).await?;
-        let first = (self.runs % 2 == 0).then(|| self.yardstick(&run, case));
+        let first = (self.runs.is_multiple_of(2)).then(|| self.yardstick(&run, case));
         let figures = self.work(&run, case).await?;
         let yardstick = first.unwrap_or_else(|| {
             thread::sleep(REST);

@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures real time, in a process of its own")]
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use scenarios::Scale;
 
@@ -43,7 +43,7 @@ async fn main() -> anyhow::Result<()> {
     }
 }
 
-async fn bench(scenarios: &[String], scale: Scale, json: &PathBuf) -> anyhow::Result<()> {
+async fn bench(scenarios: &[String], scale: Scale, json: &Path) -> anyhow::Result<()> {
     let mut bench = drain::Bench::start()?;
     let mut reports = Vec::new();
     for name in scenarios {

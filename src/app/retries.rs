@@ -9,8 +9,8 @@ use tokio_util::sync::CancellationToken;
 
 use super::operator::{connect, explain};
 use super::parts;
-use crate::broker::amqp::{AmqpBroker, Moving, Taken};
-use crate::broker::{Broker, Queue};
+use crate::broker::amqp::{AmqpBroker, HELD_MAX, Moving, Taken};
+use crate::broker::{Broker, BrokerError, Queue};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::envelope::{self, Envelope, Message, Stamp};
@@ -46,20 +46,39 @@ pub async fn retries(config: &Config, at_most: u16) -> anyhow::Result<Vec<RetryQ
     let mut queues = Vec::new();
     for tier in Tier::ALL {
         let depth = broker.depth(&Queue::Retry(tier)).await.map_err(explain)?;
-        let messages = match depth {
-            0 => Vec::new(),
-            _ => broker.browse(&Queue::Retry(tier), at_most).await.map_err(explain)?,
-        };
-        let mut queue = RetryQueue { tier, depth, read: messages.len() as u64, destinations: BTreeMap::new() };
-        for message in &messages {
-            let due = queue.destinations.entry(addressing.destination(message)).or_default();
-            due.count += 1;
-            due.next = [due.next, envelope::due(&message.properties)].into_iter().flatten().min();
+        let mut queue = RetryQueue { tier, depth, read: 0, destinations: BTreeMap::new() };
+        if depth > 0 {
+            look(&broker, &addressing, &mut queue, depth.min(at_most.into())).await.map_err(explain)?;
         }
         queues.push(queue);
     }
     broker.close().await;
     Ok(queues)
+}
+
+/// Takes each message and holds it: let go of at the end, it is at its place again.
+async fn look(
+    broker: &AmqpBroker,
+    addressing: &Addressing,
+    queue: &mut RetryQueue,
+    at_most: u64,
+) -> Result<(), BrokerError> {
+    let mut moving = broker.begin_moving(&Queue::Retry(queue.tier), PREFETCH_MAX).await?;
+    while queue.read < at_most {
+        let taken = moving.next(usize::try_from(at_most - queue.read).unwrap_or(usize::MAX)).await?;
+        if taken.is_empty() {
+            break;
+        }
+        for taken in taken {
+            let due = queue.destinations.entry(addressing.destination(&taken.message)).or_default();
+            due.count += 1;
+            due.next = [due.next, envelope::due(&taken.message.properties)].into_iter().flatten().min();
+            queue.read += 1;
+            moving.hold(taken).await?;
+        }
+    }
+    moving.end().await;
+    Ok(())
 }
 
 /// Where a message would go now: by the routes as they are, not as they were.
@@ -127,8 +146,6 @@ pub struct Progress {
 /// Windows of the publisher have so many.
 const BATCH_MAX: usize = 500;
 const PREFETCH_MAX: u16 = 1_000;
-/// So many are held for others at most: each is a burden to the broker as long as it is.
-const HELD_MAX: u64 = 100_000;
 /// When asked to stop, what is being published has so long to be confirmed; it is there twice otherwise.
 const LAST_CONFIRM: Duration = Duration::from_secs(5);
 

@@ -19,17 +19,15 @@ use crate::domain::route::DestinationName;
 #[derive(Subcommand)]
 pub enum Command {
     /// List what is in the retry queues: by queue and destination, how many, and when the next comes back
-    #[command(
-        after_help = "The messages stay where they are, in their order. On RabbitMQ 4 each look counts towards a \
+    #[command(after_help = "The messages stay in their queues. On RabbitMQ 4 each look counts towards a \
                             limit of 20: what has been looked at more often is tried early.\n\n\
-                            Examples:\n  leadrelay retry list\n  leadrelay retry list --limit 50000 --json"
-    )]
+                            Examples:\n  leadrelay retry list\n  leadrelay retry list --limit 50000 --json")]
     List(List),
     /// Move messages from the retry queues back to the inbox, to be tried at once
     #[command(
         after_help = "Each is confirmed in the inbox before it leaves its retry queue; attempts and age are kept. \
                             Stopped at any moment (Ctrl-C), or killed, it may be begun again, also in two terminals at \
-                            once. What is for other destinations stays, in its order.\n\n\
+                            once. What is for other destinations stays in its queue.\n\n\
                             Examples:\n  leadrelay retry now --destination contoso-table\n  \
                             leadrelay retry now --queue 1h --queue 6h --rate 200"
     )]

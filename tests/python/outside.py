@@ -89,12 +89,14 @@ def depths(connection, queues):
 
 
 def messages(connection, queue):
-    """Every ready message of a queue. Closing the channel puts them all back where they were."""
+    """Every ready message of a queue. Closing the channel puts them all back where they were; after basic.get it would not."""
     channel = connection.channel()
     found = []
     try:
-        while True:
-            method, properties, body = channel.basic_get(queue)
+        ready = channel.queue_declare(queue, passive=True).method.message_count
+        channel.basic_qos(prefetch_count=min(ready, 65_535))
+        # A worker that runs may have taken some since they were counted.
+        for method, properties, body in channel.consume(queue, inactivity_timeout=2) if ready else ():
             if method is None:
                 break
             found.append(
@@ -109,6 +111,8 @@ def messages(connection, queue):
                     "body": body,
                 }
             )
+            if len(found) == ready:
+                break
         channel.close()
     except ChannelClosedByBroker as error:
         if error.reply_code != 404:

@@ -28,6 +28,8 @@ def main():
     arguments.add_argument("--repeats", type=float, default=0.1, help="share of exact repeats")
     arguments.add_argument("--additions", type=float, default=0.05, help="share that adds an action to a lead")
     arguments.add_argument("--malformed", type=int, default=0, help="this many broken ones at the end")
+    arguments.add_argument("--queue", help="straight to this queue, as one that was tried --attempts times before")
+    arguments.add_argument("--attempts", type=int, default=0)
     arguments.add_argument("--connections", type=int, default=4, help="1 keeps the order")
     arguments.add_argument("--patience", type=float, default=60, help="seconds without a broker before giving up")
     options = arguments.parse_args()
@@ -36,13 +38,13 @@ def main():
     lock = threading.Lock()
 
     def work():
-        publisher = Publisher(options.url, options.exchange, options.patience)
+        publisher = Publisher(options.url, "" if options.queue else options.exchange, options.patience)
         while True:
             with lock:
                 routing_key, body, confirmed = next(todo, (None, None, None))
             if body is None:
                 return
-            publisher.publish(routing_key, confirmed["id"], body)
+            publisher.publish(routing_key, confirmed["id"], body, headers_of(options))
             with lock:
                 print(json.dumps(confirmed, ensure_ascii=False), flush=True)
 
@@ -55,11 +57,18 @@ def messages(options):
     """What to publish: routing key, body, and the line to print once it is confirmed."""
     offers = options.offers.split(",")
     for event in events.generate(options.count, options.seed, offers, options.repeats, options.additions):
-        yield event["Offer"], events.body_of(event), events.confirmation(event)
+        yield options.queue or event["Offer"], events.body_of(event), events.confirmation(event)
     for number in range(options.malformed):
         name = f"malformed-{options.seed}-{number}"
         body = b'{"EventId": "%s", "CustomerInfo": ' % name.encode()
         yield "malformed", body, {"id": name, "lead": None, "action": None, "digest": outside.digest(body)}
+
+
+def headers_of(options):
+    """What a worker stamps on what it puts into a retry queue."""
+    if not options.queue:
+        return None
+    return {"x-leadrelay-attempt": options.attempts, "x-leadrelay-first-received": "2026-11-01T00:00:00Z"}
 
 
 class Publisher:

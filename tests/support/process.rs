@@ -162,6 +162,16 @@ impl Rig {
         assert!(status.success(), "publish.py failed");
     }
 
+    /// Publishes generated events straight into a retry queue, as tried four times before; `offers` take turns.
+    pub fn publish_to_retry(&self, tier: &str, (seed, count): (u32, u32), offers: &str) {
+        let out = File::options().create(true).append(true).open(self.path("confirmed.jsonl")).unwrap();
+        let (seed, count, queue) = (seed.to_string(), count.to_string(), format!("{}.retry.{tier}", self.prefix));
+        let mut publish = python("publish.py");
+        publish.args(["--url", &self.amqp_url, "--queue", &queue, "--attempts", "4", "--offers", offers]);
+        publish.args(["--seed", &seed, "--count", &count]);
+        assert!(publish.stdout(out).status().unwrap().success(), "publish.py failed");
+    }
+
     /// Publishes what no decent producer would, and appends what was confirmed.
     pub fn publish_hostile(&self) {
         let out = File::options().create(true).append(true).open(self.path("confirmed.jsonl")).unwrap();
@@ -374,6 +384,6 @@ fn output(command: &mut Command) -> String {
     String::from_utf8(output.stdout).unwrap()
 }
 
-fn json_lines(text: &str) -> Vec<serde_json::Value> {
+pub fn json_lines(text: &str) -> Vec<serde_json::Value> {
     text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
 }

@@ -41,7 +41,7 @@ mod fates;
 mod moving;
 mod leaders;
 
-pub use moving::{Moving, Taken};
+pub use moving::{HELD_MAX, Moving, Taken};
 pub use topology::{Depth, Difference, Pruned};
 
 /// How long an operation waits for a connection that is being made.

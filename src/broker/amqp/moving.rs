@@ -1,9 +1,11 @@
 //! Moving messages of a queue to the inbox: each is published there and confirmed before it is acknowledged here, so that
 //! a crash at any moment duplicates, and never loses.
 //!
-//! What is to stay is held, unanswered, until the end, and goes back to its place when its channel closes. A nack would
-//! send it to the back of a queue without a delivery limit (measured), behind messages that are due later, and a queue
-//! expires at its head only.
+//! What is to stay is held, unanswered, until the end, and goes back when its channel closes. A nack would send it to the
+//! back of a queue without a delivery limit (measured), behind messages that are due later, and a queue expires at its
+//! head only. Returned messages stand in a line of their own, before all others; a part of them that is returned again
+//! goes behind the rest of that line (measured), so we try to take that line to its end. It is not yet shown that this
+//! always keeps the order: a message that lost its place comes back later, by its queue's delay at most.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -18,12 +20,16 @@ use tokio::time::timeout;
 use super::connection::Connection;
 use super::convert;
 use super::publisher::Publisher;
+use super::topology;
 use super::trouble::{answered, explain};
 use crate::broker::{BrokerError, Outgoing, PublishError, Queue};
 use crate::domain::envelope::Message;
 
 /// Who has nothing for so long has nothing more, or somebody else holds it.
 const PATIENCE: Duration = Duration::from_secs(1);
+
+/// So many are held at most: each is a burden to the broker as long as it is.
+pub const HELD_MAX: u64 = 100_000;
 
 /// The messages of one queue, on their way to the inbox.
 pub struct Moving {
@@ -34,6 +40,9 @@ pub struct Moving {
     /// In the order of the queue. What is held leaves less and less room on a channel, so another is begun when half of
     /// it is taken.
     stretches: Vec<Stretch>,
+    /// Nobody had it before: no returned message comes after it.
+    last_was_fresh: bool,
+    held: u64,
 }
 
 struct Stretch {
@@ -47,6 +56,7 @@ struct Stretch {
 /// A message that we have, and that the broker has not been answered for.
 pub struct Taken {
     pub message: Message,
+    fresh: bool,
     tag: u64,
     stretch: usize,
 }
@@ -58,7 +68,8 @@ impl Moving {
         queue: String,
         prefetch: u16,
     ) -> Result<Self, BrokerError> {
-        let mut moving = Self { connection, publisher, queue, prefetch: prefetch.max(2), stretches: Vec::new() };
+        let (prefetch, stretches) = (prefetch.max(2), Vec::new());
+        let mut moving = Self { connection, publisher, queue, prefetch, stretches, last_was_fresh: true, held: 0 };
         moving.begin_stretch().await?;
         Ok(moving)
     }
@@ -80,6 +91,9 @@ impl Moving {
                 Some(None) => return Err(BrokerError::Unreachable("the broker ended the consumer".into())),
                 None => break,
             }
+        }
+        if let Some(last) = taken.last() {
+            self.last_was_fresh = last.fresh;
         }
         Ok(taken)
     }
@@ -107,6 +121,7 @@ impl Moving {
 
     /// Leaves it where it is: it comes back to its place in the end, and until then it is hidden from everybody.
     pub async fn hold(&mut self, taken: Taken) -> Result<(), BrokerError> {
+        self.held += 1;
         let stretch = &mut self.stretches[taken.stretch];
         stretch.held = stretch.held.saturating_add(1);
         if stretch.held >= self.prefetch / 2 && !stretch.full {
@@ -117,12 +132,38 @@ impl Moving {
         Ok(())
     }
 
-    /// Lets go of what is held, the first of the queue first.
-    pub async fn end(self) {
-        for stretch in self.stretches {
-            // A channel that is gone has let go already.
+    /// Lets go of what is held, the first of the queue first, and waits until it is there again. Where the broker has
+    /// gone, it has let go by itself.
+    pub async fn end(mut self) {
+        drop(self.take_returned().await);
+        for stretch in &self.stretches {
             drop(answered(stretch.channel.close(200, "moved".into())).await);
         }
+        drop(timeout(PATIENCE, self.until_returned()).await);
+    }
+
+    async fn take_returned(&mut self) -> Result<(), BrokerError> {
+        while !self.last_was_fresh && self.held < HELD_MAX {
+            let taken = self.next(usize::from(self.prefetch)).await?;
+            if taken.is_empty() {
+                break;
+            }
+            for taken in taken {
+                self.hold(taken).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn until_returned(&self) -> Result<(), BrokerError> {
+        let channel = self.connection.channel().await?;
+        while topology::passively(&channel, &self.queue)
+            .await?
+            .is_some_and(|depth| u64::from(depth.messages) < self.held)
+        {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        Ok(())
     }
 
     async fn begin_stretch(&mut self) -> Result<(), BrokerError> {
@@ -138,7 +179,8 @@ impl Moving {
 
 impl Taken {
     fn of(delivery: Delivery, stretch: usize) -> Self {
-        let (properties, _) = convert::received(&delivery.properties);
-        Self { message: Message { body: delivery.data.into(), properties }, tag: delivery.delivery_tag, stretch }
+        let (properties, count) = convert::received(&delivery.properties);
+        let message = Message { body: delivery.data.into(), properties };
+        Self { message, fresh: count == 0, tag: delivery.delivery_tag, stretch }
     }
 }

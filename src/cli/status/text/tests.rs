@@ -103,6 +103,11 @@ fn text(before: Option<&Status>, status: &Status) -> String {
     text
 }
 
+/// In one line.
+fn flowing(status: &Status) -> String {
+    text(None, status).split_whitespace().collect::<Vec<_>>().join(" ")
+}
+
 #[test]
 fn all_of_it_stands_on_one_screen_of_eighty_columns() {
     let expected = "\
@@ -186,11 +191,10 @@ fn a_lane_tells_its_trouble_under_a_pause_and_that_an_order_is_on_its_way() {
     let worker = status.worker.as_mut().unwrap();
     let paused = lane("paused", Some("rejecting"), Some("InvalidInput"));
     worker.lanes.insert("contoso-table".into(), paused);
-    let flowing = text(None, &status).split_whitespace().collect::<Vec<_>>().join(" ");
-    assert!(flowing.contains("before Monday; rejecting; InvalidInput"), "{flowing}");
+    assert!(flowing(&status).contains("before Monday; rejecting; InvalidInput"), "{}", flowing(&status));
     let worker = status.worker.as_mut().unwrap();
     worker.lanes.insert("contoso-table".into(), lane("closed", None, None));
-    assert!(text(None, &status).contains("paused in a moment, by dashan@ops-1"), "{}", text(None, &status));
+    assert!(flowing(&status).contains("paused in a moment, by dashan@ops-1"), "{}", flowing(&status));
     let store = status.store.as_mut().unwrap();
     store.orders[0].order.what = Ordered::Resume;
     assert!(!text(None, &status).contains("dashan"), "an order that holds nothing is no reason");
