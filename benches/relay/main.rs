@@ -4,7 +4,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "it measures real time, in a process of its own")]
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use scenarios::Scale;
 
