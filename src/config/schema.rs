@@ -1,4 +1,4 @@
-//! The JSON Schema of the configuration, for editors: made of the [`catalogue`].
+//! The JSON Schema of the configuration, for editors: made of the `catalogue.rs`.
 
 use serde_json::{Map, Value, json};
 
