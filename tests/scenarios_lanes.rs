@@ -2,11 +2,13 @@
 
 mod support;
 
+use std::sync::Arc;
 use std::time::Duration;
 
 use leadrelay::broker::Queue;
-use leadrelay::destination::memory::{Call, Fault};
-use leadrelay::domain::reply::{Code, Reply};
+use leadrelay::destination::memory::{Call, Fault, MemoryDestination};
+use leadrelay::destination::{Destination, Limits};
+use leadrelay::domain::reply::{Code, Quick, Reply};
 use leadrelay::domain::route::{DestinationName, OfferPattern, Routes};
 use support::world::{Event, World};
 use tokio::time::Instant;
@@ -82,6 +84,92 @@ async fn a_retry_after_is_honoured_by_the_whole_lane_and_then_one_lead_goes_firs
     assert_eq!(world.destination("contoso").holdings().len(), 600);
     assert_eq!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}"), 0.0);
     assert_eq!(world.dead_reasons(), []);
+    life.stop().await;
+}
+
+/// Each nack counts towards the delivery limit; and who waits moves once, not at every probe.
+#[tokio::test(start_paused = true)]
+async fn a_lane_that_pauses_puts_back_what_it_holds_by_publishing_and_leaves_the_rest_where_it_waits() {
+    let world = World::new(&["contoso"]);
+    let destination = world.destination("contoso");
+    destination.set_latency(Duration::from_secs(1));
+    let life = world.start().await;
+    world.put(&Event::new("first@example.com", OFFER));
+    world.settle().await;
+    let began = Instant::now();
+    let since = move |call: &Call| (call.at - began).as_secs();
+    // It fails, works just long enough to have its hands full, and fails again.
+    let mut well = 0;
+    destination.set_script(move |call: &Call| match since(call) {
+        600..1_800 if well < 3 => {
+            well += 1;
+            Fault::Nothing
+        }
+        0..1_800 => Fault::Whole(Reply::Credentials(Code::known("AuthenticationFailed"))),
+        _ => Fault::Nothing,
+    });
+    put(&world, 1_000, OFFER);
+    world.settle().await;
+    let settled = |fate| life.metric(&format!("leadrelay_settled_total{{destination=\"contoso\",fate=\"{fate}\"}}"));
+    assert_eq!(settled("handed_back"), 0.0);
+    let calls = destination.calls();
+    let probes = calls.iter().filter(|call| since(call) < 1_800).count() as f64;
+    // Twice the lane had its hands full.
+    assert!(settled("waiting") <= 2.0 * 1_000.0 + probes, "{} for {probes} probes", settled("waiting"));
+    assert_eq!(destination.holdings().len(), 1_001);
+    destination.assert_no_lead_was_created_twice();
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_a_slow_destination_does_not_take_within_ten_minutes_waits_in_its_queue() {
+    let mut world = World::new(&["contoso"]);
+    let limits = Limits { batch_max: 1, in_flight_max: 1, ..MemoryDestination::like_a_table().limits() };
+    world.destinations.insert("contoso".to_owned(), Arc::new(MemoryDestination::new(limits)));
+    world.destination("contoso").set_latency(Duration::from_secs(10));
+    put(&world, 100, OFFER);
+    let life = world.start().await;
+    tokio::time::sleep(Duration::from_secs(599)).await;
+    let waiting = || life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"waiting\"}");
+    assert_eq!(waiting(), 0.0);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert!(waiting() >= 35.0, "{}", waiting());
+    world.settle().await;
+    assert_eq!(world.destination("contoso").holdings().len(), 100);
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_request_that_was_never_sent_is_repeated_once_within_the_second() {
+    let world = World::new(&["contoso"]);
+    let code = Code::known("not_connected");
+    let mut failures = 3;
+    world.destination("contoso").set_script(move |_| {
+        failures -= i32::from(failures > 0);
+        let reply = Reply::Transient { code: code.clone(), quick: Quick::Worthwhile };
+        if failures > 0 { Fault::Whole(reply) } else { Fault::Nothing }
+    });
+    let life = world.start().await;
+    put(&world, 1, OFFER);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.destination("contoso").calls().len(), 2, "once, and no more");
+    tokio::time::sleep(Duration::from_secs(8)).await;
+    assert_eq!(world.destination("contoso").holdings().len(), 1);
+    let retried = life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}");
+    assert_eq!(retried, 1.0, "two requests are one attempt");
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_lead_that_is_rejected_while_no_other_comes_is_dead_after_five_minutes() {
+    let world = World::new(&["contoso"]);
+    world.destination("contoso").set_fault(Fault::Whole(Reply::Rejected(Code::known("InvalidInput"))));
+    let life = world.start().await;
+    put(&world, 1, OFFER);
+    tokio::time::sleep(Duration::from_secs(299)).await;
+    assert_eq!(world.dead_reasons(), []);
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    assert_eq!(world.dead_reasons(), [("rejected".to_owned(), "InvalidInput".to_owned())]);
     life.stop().await;
 }
 

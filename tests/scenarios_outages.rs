@@ -135,6 +135,21 @@ async fn a_hundred_malformed_in_a_row_pause_the_intake_and_one_good_message_open
 }
 
 #[tokio::test(start_paused = true)]
+async fn malformed_messages_among_good_ones_pause_nothing() {
+    let world = World::new(&["contoso"]);
+    let life = world.start().await;
+    for n in 0..300 {
+        world.broker.put(raw(format!("not json {n}")));
+        if n % 60 == 59 {
+            put(&world, 1);
+        }
+    }
+    seconds(60).await;
+    assert_eq!((world.dead().len(), world.broker.held()), (300, 0));
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn an_intake_that_was_paused_goes_on_when_the_probe_is_good() {
     let world = World::new(&["contoso"]);
     let life = world.start().await;
