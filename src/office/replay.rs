@@ -126,6 +126,19 @@ enum Stop {
     NotOwned(NotOwned),
 }
 
+impl Stop {
+    fn of(self, plan: Plan) -> Result<Ended, ReplayError> {
+        match self {
+            Self::Finished => Ok(Ended::Done(plan)),
+            Self::Pause(why) => Ok(Ended::Paused(plan, why)),
+            Self::NotOwned(NotOwned::Halted(_)) => Ok(Ended::Halted(plan)),
+            Self::NotOwned(NotOwned::Absent | NotOwned::Owned(..) | NotOwned::Lapsed) => {
+                Err(ReplayError::TakenOver(plan.id))
+            }
+        }
+    }
+}
+
 impl Replayer {
     fn act(&self, why: &str) -> Act {
         Act { at: self.clock.now(), who: self.who.clone(), why: why.to_owned() }
@@ -169,10 +182,10 @@ impl Replayer {
             looked_at: None,
             unseen_told: false,
         };
-        let ended = run.go(stop, tell).await;
-        let ended = self.conclude(plan, ended?).await;
+        let stopped = run.go(stop, tell).await?;
+        let ended = self.write_down(plan, stopped).await;
         self.letters.disown_plan(self.owning(plan)).await?;
-        ended
+        ended?.of(self.plan(plan).await?)
     }
 
     pub async fn plan(&self, plan: PlanId) -> Result<Plan, ReplayError> {
@@ -206,23 +219,16 @@ impl Replayer {
         }
     }
 
-    /// Writes down how the run ended.
-    async fn conclude(&self, plan: PlanId, stop: Stop) -> Result<Ended, ReplayError> {
-        match stop {
-            Stop::Finished => match self.letters.change_plan(plan, PlanState::Done, self.act("")).await? {
-                Some(plan) => Ok(Ended::Done(plan)),
-                None => Ok(Ended::Halted(self.plan(plan).await?)),
-            },
-            Stop::Pause(why) => {
-                let to = PlanState::Paused(why.clone());
-                match self.letters.change_plan(plan, to, self.act(&why)).await? {
-                    Some(plan) => Ok(Ended::Paused(plan, why)),
-                    None => Ok(Ended::Halted(self.plan(plan).await?)),
-                }
-            }
-            Stop::NotOwned(NotOwned::Halted(_)) => Ok(Ended::Halted(self.plan(plan).await?)),
-            Stop::NotOwned(NotOwned::Absent) => Err(ReplayError::NoSuchPlan(plan)),
-            Stop::NotOwned(NotOwned::Owned(..) | NotOwned::Lapsed) => Err(ReplayError::TakenOver(plan)),
+    /// Writes down how the run ended; somebody may have halted the plan just now.
+    async fn write_down(&self, plan: PlanId, stop: Stop) -> Result<Stop, ReplayError> {
+        let (to, why) = match &stop {
+            Stop::Finished => (PlanState::Done, ""),
+            Stop::Pause(why) => (PlanState::Paused(why.clone()), why.as_str()),
+            Stop::NotOwned(_) => return Ok(stop),
+        };
+        match self.letters.change_plan(plan, to, self.act(why)).await? {
+            Some(_) => Ok(stop),
+            None => Ok(Stop::NotOwned(NotOwned::Halted(self.plan(plan).await?.state))),
         }
     }
 
@@ -243,7 +249,7 @@ impl Replayer {
             format!("{} {messages} in {}.{queue}", grouped(*depth), self.prefix)
         });
         match told.collect::<Vec<_>>().as_slice() {
-            [] => "; no queue holds anything: does a worker run, and is it told of by this office?".to_owned(),
+            [] => "; no queue holds anything: a worker has them in hand, and holds back the rejections of a destination that accepts nothing".to_owned(),
             told => format!("; behind {}", told.join(", ")),
         }
     }

@@ -16,7 +16,6 @@ use crate::cli::{Exit, Misused};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::dead_letter::StateName;
-use crate::domain::lead_key::DeadId;
 use crate::domain::replay::{Percent, Terms};
 use crate::office::Filter;
 use crate::office::desk::{Desk, DeskError};
@@ -202,16 +201,6 @@ async fn plan(desk: &Desk, id: u64) -> anyhow::Result<Plan> {
 
 fn already(plan: &Plan) -> anyhow::Error {
     anyhow::anyhow!("plan {} is {} since {}, and stays so", plan.id.0, plan.state.name(), plan.changed.at)
-}
-
-/// Replays these letters, of which the operator has decided already.
-pub async fn replay_these(config: &Config, desk: &Desk, ids: Vec<DeadId>, json: bool) -> anyhow::Result<Exit> {
-    let (setup, ledger) = forecaster(config)?;
-    let forecast = forecast::of_these(&*desk.letters, ids, (&setup, &ledger), Clock::System.now()).await?;
-    let replayer = replayer(config, desk).await?;
-    let kept = terms::Kept { terms: Terms::default(), destinations: forecast.destinations.into_keys().collect() };
-    let plan = replayer.freeze(forecast.ids, &kept, "edited").await.map_err(failed)?;
-    work(&replayer, &plan, &kept, Screen { json }).await
 }
 
 async fn work(replayer: &Replayer, plan: &Plan, kept: &terms::Kept, screen: Screen) -> anyhow::Result<Exit> {
