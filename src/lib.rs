@@ -11,6 +11,7 @@ pub mod destination;
 pub mod office;
 pub mod telemetry;
 pub mod config;
+pub mod connect;
 pub mod clock;
 pub mod schedule;
 pub mod steps;

@@ -35,6 +35,7 @@ async fn a_broker_that_accepts_and_says_nothing_is_given_up_and_leaks_no_thread(
         prefix: "leads".into(),
         ownership: Ownership::Shared,
         authorities: None,
+        fates: false,
     };
     let broker = AmqpBroker::connect(settings, Arc::new(Telemetry::new())).expect("a legal URL");
     let error = broker.ready(Duration::from_secs(12)).await.expect_err("nobody answers");

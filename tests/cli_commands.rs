@@ -5,9 +5,11 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 19] = [
+const COMMANDS: [&[&str]; 21] = [
     &["run"],
     &["config", "check"],
+    &["config", "example"],
+    &["config", "schema"],
     &["topology", "apply"],
     &["topology", "check"],
     &["topology", "prune"],
@@ -103,7 +105,10 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
 fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_exits_64() {
     let program = Program::new();
     program.write("leadrelay.toml", "[broker]\nurl = \"http://canary\"\n[store]\n");
-    for command in COMMANDS.into_iter().filter(|command| !matches!(command[0], "event" | "sandbox" | "completions")) {
+    let prints = |command: &[&str]| {
+        matches!(command, ["event" | "sandbox" | "completions", ..] | ["config", "example" | "schema"])
+    };
+    for command in COMMANDS.into_iter().filter(|command| !prints(command)) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
             ["destination", "test"] => &["contoso"],
@@ -144,6 +149,32 @@ fn config_check_tells_people_and_scripts() {
     let named =
         program.run_with(&["config", "check", "--config", "leadrelay.toml"], &[("LEADRELAY_CONFIG", &path)], "");
     assert_eq!(named.code, 0, "what is typed counts before the environment");
+}
+
+#[test]
+fn the_example_is_printed_as_it_is_shipped_and_the_schema_as_it_is() {
+    let ended = Program::new().run(&["config", "example"]);
+    assert_eq!((ended.code, ended.out.as_str()), (0, include_str!("../leadrelay.example.toml")));
+    let ended = Program::new().run(&["config", "schema"]);
+    assert_eq!(ended.code, 0);
+    assert_eq!(serde_json::from_str::<Value>(&ended.out).unwrap(), leadrelay::config::schema::schema());
+}
+
+#[test]
+fn a_variable_that_is_wrong_is_told_by_its_name() {
+    let program = Program::configured();
+    let wrong = [("LEADRELAY__WORKER__PREFETCH", std::path::Path::new("canary"))];
+    let ended = program.run_with(&["config", "check"], &wrong, "");
+    assert_eq!(ended.code, 64);
+    assert_eq!(
+        ended.out,
+        "LEADRELAY__WORKER__PREFETCH: error: worker.prefetch is a text, expected an integer\n\
+         leadrelay.toml cannot be used: 1 problem\n"
+    );
+    let ended = program.run_with(&["config", "check", "--json"], &wrong, "");
+    let told: Value = serde_json::from_str(&ended.out).unwrap();
+    assert_eq!(told["problems"][0]["variable"], "LEADRELAY__WORKER__PREFETCH");
+    assert_eq!(told["problems"][0]["file"], Value::Null);
 }
 
 #[test]

@@ -52,6 +52,42 @@ fn events_are_checked_in_bulk_and_the_malformed_are_named_by_their_lines() {
 }
 
 #[test]
+fn every_fault_has_a_line_of_its_own_with_its_file_and_its_line() {
+    let program = Program::new();
+    let mut two = with("/CustomerInfo/Email", json!("canary"));
+    two["Offer"] = json!("canary");
+    program.write("a.jsonl", &[sample(), two].map(|event| event.to_string()).join("\n"));
+    program.write("b.json", &format!("{:#}", with("/Consent/Granted", json!("canary"))));
+    let ended = program.run(&["event", "check", "a.jsonl", "b.json"]);
+    assert_eq!((ended.code, ended.err.as_str()), (1, ""));
+    assert_eq!(
+        ended.out,
+        "a.jsonl:2: malformed: /Offer is not of the form publisher.offer\n\
+         a.jsonl:2: malformed: /CustomerInfo/Email is not an email address\n\
+         b.json: malformed: /Consent/Granted is a string, expected a boolean\n\
+         3 events, 2 malformed\n"
+    );
+    let ended = program.run(&["event", "check", "--json", "a.jsonl", "b.json"]);
+    let told: Vec<Value> = ended.out.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let places: Vec<_> = told.iter().map(|event| (&event["file"], &event["line"])).collect();
+    let (a, b) = (json!("a.jsonl"), json!("b.json"));
+    assert_eq!(places, [(&a, &json!(1)), (&a, &json!(2)), (&b, &Value::Null)]);
+    assert_eq!(program.run(&["event", "check", "gone.json"]).code, 64);
+}
+
+#[test]
+fn the_schema_is_printed_as_it_stands_in_the_contract() {
+    for (name, file) in [
+        ("consent-event", include_str!("../contract/consent-event.schema.json")),
+        ("fate", include_str!("../contract/fate.schema.json")),
+    ] {
+        assert_eq!(Program::new().run(&["event", "schema", name]).out, file);
+    }
+    let bare = Program::new().run(&["event", "schema"]);
+    assert_eq!((bare.code, bare.out.as_str()), (0, include_str!("../contract/consent-event.schema.json")));
+}
+
+#[test]
 fn a_document_may_span_lines_come_from_standard_input_and_be_a_cloud_event() {
     let program = Program::new();
     let pretty = format!("{:#}", sample());

@@ -4,7 +4,8 @@ use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use leadrelay::config::{
-    Access, Address, AzureTable, Cloud, Config, Credential, Kind, LogFormat, LogLevel, SalesforceAuth, Store,
+    Access, Address, AzureTable, Cloud, Config, Credential, Kind, LogFormat, LogLevel, SalesforceAuth, Severity,
+    Sources, Store,
 };
 use leadrelay::domain::allowance::{Daily, OnDailyLimit};
 use leadrelay::domain::mapping::{LeadValue, MappedValue};
@@ -16,8 +17,12 @@ use leadrelay::domain::route::Offer;
 const EXAMPLE: &str = include_str!("../leadrelay.example.toml");
 
 /// The example takes its secret from a variable, which a test should not set for the others.
+fn with_secret(text: &str) -> String {
+    text.replace("{ env = \"LEADRELAY_KEY_SECRET\" }", "\"0123456789abcdef\"")
+}
+
 fn parse(text: &str) -> Config {
-    let text = text.replace("{ env = \"LEADRELAY_KEY_SECRET\" }", "\"0123456789abcdef\"");
+    let text = with_secret(text);
     let folder = tempfile::tempdir().unwrap();
     for file in ["fabrikam.secret", "tailspin.secret"] {
         let secret = folder.path().join(file);
@@ -148,7 +153,7 @@ fn relative_paths_count_from_the_folder_of_the_file() {
 
 #[test]
 fn a_configuration_that_cannot_be_read_says_so() {
-    let problems = Config::load(Path::new("no/such.toml")).unwrap_err();
+    let problems = leadrelay::app::configuration(Path::new("no/such.toml")).unwrap_err();
     assert_eq!(
         problems[0].to_string(),
         "no/such.toml:1: cannot be read: No such file or directory (os error 2); \
@@ -182,7 +187,10 @@ fn a_salesforce_org_is_read_with_its_defaults_and_either_way_to_a_token() {
     let SalesforceAuth::JwtBearer { audience, .. } = &org.auth else { panic!("{org:?}") };
     assert_eq!(audience, "https://login.salesforce.com");
     // What only the adapter can judge is told with the line of the key.
-    let problems = leadrelay::app::check(&config);
+    let text = with_secret(&minimal);
+    let sources = Sources { main: Path::new("x.toml"), text: &text, beside: &[], environment: Vec::new() };
+    let problems = Config::read(sources, &leadrelay::app::judge).unwrap_err();
+    let problems: Vec<_> = problems.iter().filter(|problem| problem.severity == Severity::Error).collect();
     assert_eq!(problems.len(), 1, "{problems:?}");
     assert!(problems[0].to_string().contains("auth.private_key is no RSA private key"), "{}", problems[0]);
 }

@@ -10,6 +10,7 @@ use rand::{Rng, SeedableRng};
 use support::amqp;
 use support::fault_proxy::{Fault, FaultProxy};
 use support::process::{Rig, service, split_endpoint, wait_until};
+use tokio::time::Instant;
 
 const MINUTE: Duration = Duration::from_secs(60);
 
@@ -112,10 +113,12 @@ async fn a_frozen_owner_sends_nothing_after_another_has_taken_over() {
         wait_until(MINUTE, "the first owner sends", || !first.requests().is_empty());
         let standby = rig.start_with("second.toml", &[]);
         frozen.signal("STOP");
+        let frozen_at = Instant::now();
         wait_until(MINUTE, "the standby takes over", || standby.is_ready());
         // What it sent until now, it sent as the owner; `requests` tells what came since it was last asked.
         first.requests();
         rig.wait_until_drained(2 * MINUTE);
+        wait_until(MINUTE, "it was frozen for 40 s", || frozen_at.elapsed() >= Duration::from_secs(40));
         frozen.signal("CONT");
         wait_until(MINUTE, "the first stands by", || frozen.get("/readyz").is_some_and(|(status, _)| status == 503));
         // More work, so that an owner that did not know would have some.
@@ -128,6 +131,41 @@ async fn a_frozen_owner_sends_nothing_after_another_has_taken_over() {
         rig.check();
     });
 }
+
+/// Published by pika, read by azure-data-tables: the times are times to it, and every text is as it was given.
+#[test]
+fn a_reader_that_is_not_ours_finds_every_column_of_a_row() {
+    let rig = Rig::new("columns");
+    let event = include_str!("../examples/event.json").replace("arraynetworks.", "contoso.");
+    amqp::publish_raw(&rig, &format!("{}.consent", rig.prefix), &event, "the-event");
+    let worker = rig.start(&[]);
+    wait_until(MINUTE, "the row is there", || !rig.rows().is_empty());
+    assert_eq!(worker.stop().code(), Some(0));
+    let [mut row] = <[_; 1]>::try_from(rig.rows()).unwrap();
+    let columns = row.as_object_mut().unwrap();
+    let key = columns.remove("RowKey").unwrap();
+    assert!(key.as_str().is_some_and(|key| key.len() == 32 && key.bytes().all(|byte| byte.is_ascii_hexdigit())));
+    for (name, text) in [("CustomerInfo", CUSTOMER), ("Journey", JOURNEY)] {
+        let held: serde_json::Value = serde_json::from_str(columns.remove(name).unwrap().as_str().unwrap()).unwrap();
+        assert_eq!(held, serde_json::from_str::<serde_json::Value>(text).unwrap(), "{name}");
+    }
+    assert!(columns.remove("FieldTimes").is_some(), "which event gave which value");
+    assert_eq!(row, serde_json::from_str::<serde_json::Value>(COLUMNS).unwrap());
+}
+
+const CUSTOMER: &str = r#"{ "FirstName": "Dashan", "LastName": "Liang", "Email": "ldashan@example.com",
+    "Phone": "1234567890", "Country": "CN", "Company": "Contoso", "Title": "CTO" }"#;
+
+const JOURNEY: &str = r#"[{ "source": "AzureMarketplace", "action": "INS", "at": "2026-11-22T03:04:05Z" }]"#;
+
+const COLUMNS: &str = r#"{ "PartitionKey": "contoso.arrayloadbalancervapv",
+    "LeadSource": "AzureMarketplace-INS|contoso.ArrayLoadBalancervAPV", "ActionCode": "INS",
+    "ProductId": "contoso.ArrayLoadBalancervAPV", "PublisherDisplayName": "Array Networks",
+    "OfferDisplayName": "Array vAPV load balancer", "Description": "",
+    "CreatedTime": "2026-11-22 03:04:05+00:00", "FirstName": "Dashan", "LastName": "Liang",
+    "Email": "ldashan@example.com", "Phone": "1234567890", "Country": "CN", "Company": "Contoso", "Title": "CTO",
+    "FirstAction": "INS", "LastAction": "INS", "LastActionTime": "2026-11-22 03:04:05+00:00", "Stage": "interest",
+    "ConsentGrantedAt": "2026-11-22T03:04:00Z", "ConsentWithdrawnAt": "" }"#;
 
 #[test]
 fn a_second_signal_hands_back_at_once_and_nothing_is_lost() {

@@ -14,6 +14,7 @@ const MINUTE: Duration = Duration::from_secs(120);
 fn a_broker_that_is_killed_twice_in_the_middle_of_two_thousand_leads_costs_none_of_them() {
     let node = Node::start();
     let rig = Rig::on(&node.url, "restarts");
+    node.restart();
     rig.publish(1, 1_200);
     let worker = started(&rig);
     std::thread::scope(|scope| {

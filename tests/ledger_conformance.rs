@@ -13,6 +13,7 @@ use tokio::time::{Instant, advance};
 
 mod intents;
 mod leads;
+mod orders;
 mod permutations;
 
 use leads::*;
@@ -114,9 +115,13 @@ on_every_ledger! {
     a_batch_is_intended_lead_by_lead_or_not_at_all,
     a_day_takes_as_many_as_it_may_and_frees_them_by_the_hour,
     a_delivered_post_goes_on_counting,
+    the_latest_order_of_each_destination_is_told_as_it_was_given,
+    orders_are_given_beside_an_owner_and_outlive_every_owner,
+    an_order_that_has_ended_stays_ended_and_the_next_is_another,
 }
 
 use intents::*;
+use orders::*;
 
 use permutations::{any_permutation_of_grants_and_withdrawals_ends_in_the_latest, every_record_comes_back_as_it_was};
 

@@ -9,6 +9,7 @@ use std::process::Command;
 use std::sync::Arc;
 
 use leadrelay::domain::lead_key::Keyring;
+use leadrelay::domain::order::Ordered;
 use leadrelay::store::ledger::{Intended, Ledger, LedgerError, Terms};
 use leadrelay::store::sqlite::{LedgerReader, SqliteLedger};
 use leadrelay::telemetry::Telemetry;
@@ -85,7 +86,7 @@ async fn a_ledger_of_a_newer_leadrelay_is_refused_and_left_alone() {
     let (_folder, path) = folder();
     kept(&path).await;
     let newer = Connection::open(&path).expect("the file opens");
-    newer.execute_batch("PRAGMA user_version = 3").expect("a newer schema");
+    newer.execute_batch("PRAGMA user_version = 4").expect("a newer schema");
     drop(newer);
     refused(&path, "it was kept by a newer leadrelay");
 }
@@ -146,6 +147,80 @@ async fn a_ledger_of_schema_1_is_brought_up_and_keeps_all_that_was_in_it() {
         panic!("no intent")
     };
     assert_eq!((intent.generation, intent.at), (3, at(1)));
+}
+
+/// A ledger as schema 2 kept it: with an intent and a post, too.
+fn kept_by_schema_2(path: &Path) -> leadrelay::domain::lead::Lead {
+    let lead = kept_by_schema_1(path);
+    let old = Connection::open(path).expect("a file");
+    old.execute_batch(SCHEMA_2).expect("schema 2");
+    old.execute("INSERT INTO intents VALUES (?1, 'contoso', 3, NULL, 7, 4, 9, 0)", [lead.key.as_bytes()]).expect("one");
+    old.execute("INSERT INTO posts VALUES ('contoso', 1, 5)", []).expect("a post");
+    lead
+}
+
+/// What schema 2 added.
+const SCHEMA_2: &str = "
+    CREATE TABLE intents (lead BLOB NOT NULL, destination TEXT NOT NULL, generation INTEGER NOT NULL, before INTEGER,
+        token INTEGER NOT NULL, epoch INTEGER NOT NULL, at_second INTEGER NOT NULL, at_nanosecond INTEGER NOT NULL,
+        PRIMARY KEY (lead, destination)) STRICT, WITHOUT ROWID;
+    CREATE TABLE posts (destination TEXT NOT NULL, hour INTEGER NOT NULL, count INTEGER NOT NULL,
+        PRIMARY KEY (destination, hour)) STRICT, WITHOUT ROWID;
+    PRAGMA user_version = 2;
+";
+
+#[tokio::test]
+async fn a_ledger_of_schema_2_is_brought_up_keeps_all_that_was_in_it_and_takes_orders() {
+    let (_folder, path) = folder();
+    let lead = kept_by_schema_2(&path);
+    let reader = LedgerReader::open(&path).expect("it may be looked into before");
+    assert_eq!(reader.orders().expect("none"), []);
+    assert_eq!(reader.intents(lead.key).expect("found").len(), 1);
+    drop(reader);
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    let ordered = order("contoso", Ordered::Pause, 1);
+    ledger.give_order(ordered.clone()).await.expect("kept");
+    drop(ledger);
+    let reader = LedgerReader::open(&path).expect("the ledger opens");
+    let summary = reader.summary().expect("a summary");
+    assert_eq!((summary.epoch, summary.withdrawals, summary.intents), (5, 1, 1));
+    assert_eq!(summary.leads, [(destination("contoso"), 1)]);
+    let [kept] = &reader.orders().expect("found")[..] else { panic!("no order") };
+    assert_eq!(kept.order, ordered);
+}
+
+#[tokio::test]
+async fn an_order_is_given_beside_a_running_worker_and_never_to_a_ledger_that_is_not_there_or_older() {
+    let (folder, path) = folder();
+    let beside = || SqliteLedger::open_beside(&path, &keyring(), Arc::new(Telemetry::new()));
+    let refused = |says: &str| match beside().map(|_| ()) {
+        Err(LedgerError::Unusable(text)) => assert!(text.contains(says), "{text}"),
+        other => panic!("{other:?}"),
+    };
+    refused("no worker has run yet");
+    assert_eq!(files(folder.path()).len(), 0, "nothing is created");
+    kept_by_schema_2(&path);
+    let before = fs::read(&path).expect("read");
+    refused("start this leadrelay's worker first");
+    assert_eq!(fs::read(&path).expect("read"), before, "nothing is brought up under an older worker");
+    let worker = open(&path).expect("the ledger opens");
+    worker.take_over().await.expect("taken over");
+    let operator = beside().expect("the ledger opens");
+    let ordered = order("contoso", Ordered::Pause, 1);
+    // Both write at once, and neither loses the ledger to the other.
+    for second in 0..50 {
+        let lead = lead(&format!("{second}@example.com"), second);
+        let claim = granted(&worker, &lead).await;
+        let (recorded, given) =
+            tokio::join!(record(&worker, claim, first_record(&lead)), operator.give_order(ordered.clone()));
+        recorded.expect("the worker still owns it");
+        given.expect("the order is kept");
+    }
+    drop(operator);
+    assert_eq!(worker.orders().await.expect("an answer").len(), 1);
+    let other = SqliteLedger::open_beside(&path, &Keyring::new(b"another secret"), Arc::new(Telemetry::new()));
+    assert!(matches!(other.map(|_| ()), Err(LedgerError::Unusable(_))));
 }
 
 #[tokio::test]

@@ -89,6 +89,7 @@ impl Rabbit {
             prefix: prefix.clone(),
             ownership: Ownership::Shared,
             authorities: None,
+            fates: false,
         };
         let broker = AmqpBroker::connect(settings, Arc::new(Telemetry::new())).unwrap();
         broker.ready(Duration::from_secs(30)).await.unwrap();

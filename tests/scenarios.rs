@@ -9,6 +9,7 @@ use leadrelay::domain::repeat::{OnRepeat, RepeatPolicy};
 use leadrelay::domain::reply::{Code, Quick, Reply};
 use leadrelay::worker::Ended;
 use support::world::{Event, World, raw};
+use tokio::time::Instant;
 
 const OFFER: &str = "contoso.appliance";
 
@@ -76,6 +77,8 @@ async fn two_events_of_one_key_at_once_make_one_lead_and_never_meet_at_the_desti
     let held = world.held("contoso", "a@example.com", OFFER).unwrap();
     assert_eq!((held.created, held.touched), (1, 2));
     world.destination("contoso").assert_no_lead_was_created_twice();
+    let retried = life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}");
+    assert_eq!(retried, 0.0, "the others wait in the lane for the one that is under way");
     life.stop().await;
 }
 
@@ -109,6 +112,26 @@ async fn a_failing_lead_is_retried_with_growing_delays_and_exhausts_its_attempts
     world.settle().await;
     assert_eq!(world.dead_reasons(), [("attempts_exhausted".to_owned(), "poisoned".to_owned())]);
     assert_eq!(world.destination("contoso").holdings().len(), 99);
+    life.stop().await;
+}
+
+/// In an outage each request more is one too many: only what fails again is worth a search for a culprit.
+#[tokio::test(start_paused = true)]
+async fn a_batch_that_fails_is_not_split_before_its_second_round() {
+    let world = World::new(&["contoso"]);
+    world.destination("contoso").set_fault(Fault::Whole(transient()));
+    let life = world.start().await;
+    for n in 0..100 {
+        world.put(&Event::new(&format!("lead{n}@example.com"), OFFER));
+    }
+    let sent = || world.destination("contoso").calls().iter().map(|call| call.keys.len()).sum::<usize>();
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert_eq!(sent(), 100, "each lead once");
+    tokio::time::sleep(Duration::from_secs(4)).await;
+    assert!(sent() > 200, "the second round halves");
+    world.destination("contoso").heal();
+    world.settle().await;
+    assert_eq!(world.destination("contoso").holdings().len(), 100);
     life.stop().await;
 }
 
@@ -159,8 +182,36 @@ async fn wrong_credentials_for_nine_days_charge_nobody_and_kill_nothing() {
     world.settle_within(Duration::from_secs(3_600)).await;
     assert_eq!(world.dead_reasons(), []);
     assert_eq!(world.destination("contoso").holdings().len(), 300);
-    assert_eq!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}"), 0.0);
+    for fate in ["retried", "handed_back"] {
+        let settled = format!("leadrelay_settled_total{{destination=\"contoso\",fate=\"{fate}\"}}");
+        assert_eq!(life.metric(&settled), 0.0, "{fate}");
+    }
     world.destination("contoso").assert_no_lead_was_created_twice();
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn what_has_waited_for_eight_days_is_no_older_for_it() {
+    let world = World::new(&["contoso"]);
+    let mended_at = Instant::now() + Duration::from_secs(8 * 24 * 3_600);
+    let mut probed = false;
+    world.destination("contoso").set_script(move |call| match call.at < mended_at {
+        true => Fault::Whole(Reply::Credentials(Code::known("AuthenticationFailed"))),
+        // The probe succeeds; the rest fail once more, and are charged for it.
+        false if probed && call.at < mended_at + Duration::from_secs(600) => Fault::Whole(transient()),
+        false => {
+            probed = true;
+            Fault::Nothing
+        }
+    });
+    let life = world.start().await;
+    for n in 0..5 {
+        world.put(&Event::new(&format!("lead{n}@example.com"), OFFER));
+    }
+    world.settle().await;
+    assert!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}") > 0.0);
+    assert_eq!(world.dead_reasons(), []);
+    assert_eq!(world.destination("contoso").holdings().len(), 5);
     life.stop().await;
 }
 

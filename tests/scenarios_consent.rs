@@ -5,6 +5,7 @@ mod support;
 use std::time::Duration;
 
 use leadrelay::domain::event::CustomerField;
+use leadrelay::steps::{Edge, Step, Steps};
 use proptest::prelude::*;
 use support::world::{Event, World};
 
@@ -47,6 +48,24 @@ async fn a_do_not_contact_stands_only_while_it_is_the_only_action_whichever_came
         }
         assert_eq!(world.held("contoso", "a@example.com", OFFER).unwrap().created, 1);
         life.stop().await;
+    }
+}
+
+/// The intake stands still just before it commits the withdrawal: no lane has a lead of the same batch by then.
+#[tokio::test(start_paused = true)]
+async fn a_withdrawal_is_committed_before_any_lane_sees_a_lead_that_came_with_it() {
+    for events in [[event().at(10).withdrawn(), event()], [event(), event().at(10).withdrawn()]] {
+        let world = World::new(&["contoso"]);
+        let steps = Steps::watched(Box::new(|passing| (passing.step, passing.edge) == (Step::Withdraw, Edge::Before)));
+        let life = world.start_watched(steps).await;
+        // The first message of a life comes alone.
+        world.put(&Event::new("b@example.com", OFFER));
+        world.settle().await;
+        events.iter().for_each(|event| world.put(event));
+        tokio::time::sleep(Duration::from_secs(60)).await;
+        assert_eq!(world.broker.held(), 2);
+        assert_eq!(world.destination("contoso").calls().len(), 1, "the first message's");
+        life.kill(&world.broker).await;
     }
 }
 

@@ -106,6 +106,25 @@ async fn a_full_lane_overflows_into_its_wait_queue_and_takes_no_others_place() {
 }
 
 #[tokio::test(start_paused = true)]
+async fn what_waits_is_drunk_in_batches_by_a_worker_whose_inbox_is_empty() {
+    let world = World::new(&["contoso"]);
+    world.destination("contoso").set_fault(Fault::Whole(Reply::Credentials(Code::known("AuthenticationFailed"))));
+    put(&world, 3_000, OFFER);
+    let life = world.start().await;
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    life.stop().await;
+    assert!(world.broker.messages(&queue_of("contoso")).len() > 2_900);
+    world.destination("contoso").heal();
+    let before = world.destination("contoso").calls().len();
+    let life = world.start().await;
+    world.settle().await;
+    let calls = world.destination("contoso").calls().len() - before;
+    assert_eq!(world.destination("contoso").holdings().len(), 3_000);
+    assert!(calls <= 60, "{calls} calls");
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn what_waits_for_a_destination_that_was_removed_is_routed_afresh() {
     let mut world = World::new(&["contoso", "fabrikam"]);
     let wrong = Reply::Credentials(Code::known("AuthenticationFailed"));

@@ -203,3 +203,19 @@ fn assert_no_canary(world: &World, life: &Life) {
         }
     }
 }
+
+/// After crashes the inbox is mixed: what was in hand then came back often, what arrived since did not.
+#[tokio::test(start_paused = true)]
+async fn messages_that_came_back_often_cost_those_between_them_no_return() {
+    let world = World::new(&["contoso"]);
+    world.destination("contoso").set_latency(Duration::from_millis(50));
+    for n in 0..3_000 {
+        let message = Event::new(&format!("lead{n}@example.com"), OFFER).message();
+        world.broker.put_returned(message, if n % 150 == 120 { 6 } else { 0 });
+    }
+    let life = world.start().await;
+    world.settle_within(Duration::from_secs(600)).await;
+    assert_eq!((settled(&life, "delivered"), settled(&life, HANDED_BACK)), (3_000, 0));
+    assert_eq!(world.dead_reasons(), []);
+    life.stop().await;
+}

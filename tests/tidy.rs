@@ -101,7 +101,8 @@ const SEAM_CALLS: [&str; 13] = [
 ];
 
 /// Calls that change nothing, or that a crash cannot hurt: done again, they do the same.
-const HARMLESS: [&str; 10] = [
+const HARMLESS: [&str; 13] = [
+    "broker.announce(",
     "broker.link(",
     "broker.depth(",
     "ledger.posted(",
@@ -109,6 +110,8 @@ const HARMLESS: [&str; 10] = [
     "ledger.wait_queues(",
     "ledger.remember_wait_queue(",
     "ledger.take_over(",
+    "ledger.orders(",
+    "ledger.end_order(",
     "destination.limits(",
     "destination.group(",
     "letters.probe(",
@@ -174,6 +177,42 @@ fn only_one_file_names_the_unmaintained_crate_and_only_one_folder_names_the_amqp
         assert!(path == "src/schedule.rs" || !code.contains("use backoff"), "{path} names backoff");
         assert!(path.starts_with("src/broker/") || !code.contains("use lapin"), "{path} names lapin");
     }
+}
+
+/// What is asked of the AMQP client, but for publishes, whose whole window has an end.
+const ASKED_OF_LAPIN: [&str; 12] = [
+    "create_channel(",
+    "basic_qos(",
+    "basic_consume(",
+    "basic_cancel(",
+    "basic_ack(",
+    "basic_nack(",
+    "confirm_select(",
+    "queue_declare(",
+    "queue_bind(",
+    "queue_delete(",
+    "exchange_declare(",
+    ".close(200",
+];
+
+/// Its futures may never resolve once a connection has gone.
+#[test]
+fn every_wait_for_the_amqp_client_has_an_end() {
+    let mut endless = Vec::new();
+    let mut found = BTreeSet::new();
+    for (path, text) in sources("src/broker/amqp") {
+        let lines: Vec<&str> = production(&path, &text).lines().collect();
+        for (number, line) in lines.iter().enumerate() {
+            let Some(asked) = ASKED_OF_LAPIN.iter().find(|asked| line.contains(*asked)) else { continue };
+            found.insert(*asked);
+            // The statement: asked here, and awaited on this line or the next.
+            if !lines[number..(number + 2).min(lines.len())].join("\n").contains("answered(") {
+                endless.push(format!("{path}:{}: {}", number + 1, line.trim()));
+            }
+        }
+    }
+    assert!(endless.is_empty(), "{endless:#?}");
+    assert_eq!(found, BTreeSet::from(ASKED_OF_LAPIN), "each of them is found somewhere");
 }
 
 #[test]

@@ -1,6 +1,8 @@
 //! The composition root: the only module that names concrete adapters.
 
 use std::collections::VecDeque;
+use std::path::{Path, PathBuf};
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 use crate::broker::amqp::{AmqpBroker, Ownership};
 use crate::broker::{Broker, BrokerError};
 use crate::clock::Clock;
-use crate::config::{Config, Store};
+use crate::config::{Config, Problem, Store};
 use crate::office;
 use crate::schedule::schedule;
 use crate::steps::Steps;
@@ -27,28 +29,40 @@ use crate::worker::{self, Ended, Parts};
 pub mod parts;
 pub mod operator;
 pub mod desk;
+pub mod retries;
+pub mod orders;
+pub mod status;
 pub mod replaying;
 pub mod trial;
 pub mod probe;
 pub mod sandbox;
+pub mod health;
+mod reload;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
 pub use desk::{desk, desk_to_fill};
+pub use health::{Health, health};
 pub use operator::{
     Browsed, Intent, Known, Part, PartState, Producer, browse_dead, ledger_look_up, topology_apply, topology_check,
     topology_prune,
 };
-pub use parts::check;
-pub use probe::{Probed, destination_probe};
+pub use parts::judge;
+pub use probe::{Found, Look, Probed, Told, destination_probe, probe};
+use reload::Reloads;
 pub use trial::{Afterwards, Trial, destination_test};
 
-pub use crate::broker::PublishError as Unpublished;
+pub use crate::broker::{PublishError as Unpublished, Queue};
 
 /// Something that a command needs did not answer: the exit code says so. Names what, without credentials.
 #[derive(Debug, thiserror::Error)]
-#[error("{0} is unreachable")]
+#[error("{0}")]
 pub struct Unreachable(pub String);
+
+/// The configuration, or everything that is wrong with it, in the files, in the environment, and to the adapters.
+pub fn configuration(file: &Path) -> Result<Config, Vec<Problem>> {
+    Config::load(file, &judge)
+}
 
 /// How a worker ended that was asked to stop.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -59,9 +73,18 @@ pub enum Stopped {
     Abandoned(u64),
 }
 
-/// Runs the worker until it is asked to stop.
-pub async fn run(config: Config) -> anyhow::Result<Stopped> {
+/// What stays while one configuration takes the place of another.
+struct Lasting {
+    broker: Arc<AmqpBroker>,
+    ledger: Arc<SqliteLedger>,
+    /// `None`: dead letters are left in their queue.
+    letters: Option<Arc<dyn DeadLetters>>,
+}
+
+/// Runs the worker until it is asked to stop. `file` is read again when it is asked to reload.
+pub async fn run(mut config: Config, file: PathBuf) -> anyhow::Result<Stopped> {
     let telemetry = Arc::new(Telemetry::new());
+    let mut reloads = Reloads::new(file)?;
     // Before anything else: what cannot be recorded must not be consumed.
     let ledger = open_ledger(&config, &telemetry).await?;
     let listener = server::bind(config.http.listen).await?;
@@ -69,22 +92,30 @@ pub async fn run(config: Config) -> anyhow::Result<Stopped> {
     let asked = CancellationToken::new();
     let hurry = CancellationToken::new();
     tokio::spawn(listen_to_signals(asked.clone(), hurry.clone(), signals()?));
-    let broker = Arc::new(connect(&config, &telemetry)?);
-    let letters = letters(&config, &telemetry)?;
+    let (broker, letters) = (Arc::new(connect(&config, &telemetry)?), letters(&config, &telemetry)?);
+    let lasting = Lasting { broker, ledger, letters };
     let mut ended = Ok(());
     let mut taken_over = VecDeque::new();
     while !asked.is_cancelled() && ended.is_ok() {
         telemetry.phase(Phase::StandingBy);
-        ended = match asked.run_until_cancelled(stand_by(&broker, &ledger, &config, &telemetry)).await {
-            None => break,
-            Some(Ok(())) if is_contested(&mut taken_over) => Err(anyhow::anyhow!(CONTESTED)),
-            Some(Ok(())) => work(&config, &telemetry, &broker, (&ledger, &letters), (&asked, &hurry)).await,
-            Some(Err(error)) => Err(error),
+        let owned = tokio::select! {
+            () = asked.cancelled() => break,
+            next = reloads.next(&config, None, &telemetry) => {
+                telemetry.reloaded(next.destinations.len());
+                config = next;
+                continue;
+            }
+            owned = stand_by(&lasting.broker, &lasting.ledger, &config, &telemetry) => owned,
+        };
+        ended = match owned {
+            Ok(()) if is_contested(&mut taken_over) => Err(anyhow::anyhow!(CONTESTED)),
+            Ok(()) => work(&mut config, &mut reloads, &telemetry, &lasting, (&asked, &hurry)).await,
+            Err(error) => Err(error),
         };
     }
     telemetry.phase(Phase::Stopping);
     // A broker that does not answer keeps nobody: it takes back by itself what we hold.
-    drop(tokio::time::timeout(Duration::from_secs(10), broker.close()).await);
+    drop(tokio::time::timeout(Duration::from_secs(10), lasting.broker.close()).await);
     served.abort();
     ended?;
     Ok(match telemetry.metrics.in_flight() {
@@ -104,21 +135,86 @@ fn is_contested(taken_over: &mut VecDeque<Instant>) -> bool {
     taken_over.len() >= 5
 }
 
-/// One life of the worker, from taking the ledger over to being stopped or superseded.
+/// From taking the ledger over to being stopped or superseded: one life of the worker, or several under one
+/// configuration after the other. Between two of them the connections stay, and with them the ledger.
 async fn work(
-    config: &Config,
+    config: &mut Config,
+    reloads: &mut Reloads,
     telemetry: &Arc<Telemetry>,
-    broker: &Arc<AmqpBroker>,
-    (ledger, letters): (&Arc<SqliteLedger>, &Option<Arc<dyn DeadLetters>>),
+    lasting: &Lasting,
     (asked, hurry): (&CancellationToken, &CancellationToken),
 ) -> anyhow::Result<()> {
-    let (stop, steps) = (Stop::default(), steps());
+    telemetry.phase(Phase::Working);
+    loop {
+        let stop = Stop::default();
+        let worker = work_and_keep_office(config, telemetry, lasting, &stop)?;
+        tokio::pin!(worker);
+        let (ended, next) = tokio::select! {
+            ended = &mut worker => (ended, None),
+            next = reloads.next(config, Some(&lasting.broker), telemetry) => {
+                telemetry.reloading(config.grace);
+                (end(worker, &stop, config.grace, hurry).await, Some(next))
+            }
+            () = asked.cancelled() => {
+                telemetry.phase(Phase::Stopping);
+                telemetry.stopping(config.grace);
+                let ended = end(worker, &stop, config.grace, hurry).await;
+                telemetry.stopped();
+                (ended, None)
+            }
+        };
+        match (ended, next) {
+            (Ended::Stopped, Some(next)) => {
+                let gone = config.destinations.iter().filter(|old| next.destination(old.name.as_str()).is_none());
+                gone.for_each(|gone| telemetry.no_longer_configured(&gone.name));
+                telemetry.reloaded(next.destinations.len());
+                *config = next;
+            }
+            (Ended::Stopped, None) => return Ok(()),
+            (Ended::Superseded, next) => {
+                telemetry.superseded();
+                next.into_iter().for_each(|next| *config = next);
+                return Ok(());
+            }
+            (Ended::Broken, _) => {
+                anyhow::bail!("a part of the worker panicked; what it held was handed back. Start it again")
+            }
+        }
+        if asked.is_cancelled() {
+            return Ok(());
+        }
+    }
+}
+
+/// Lets the worker finish what is in flight.
+async fn end(
+    mut worker: Pin<&mut impl Future<Output = Ended>>,
+    stop: &Stop,
+    grace: Duration,
+    hurry: &CancellationToken,
+) -> Ended {
+    tokio::select! {
+        ended = &mut worker => ended,
+        () = stop.gracefully(grace, hurry.cancelled()) => worker.await,
+    }
+}
+
+/// A worker and, where letters are taken in, the office beside it. The worker stops both: superseded or broken, it takes
+/// no more.
+fn work_and_keep_office(
+    config: &Config,
+    telemetry: &Arc<Telemetry>,
+    lasting: &Lasting,
+    stop: &Stop,
+) -> anyhow::Result<impl Future<Output = Ended> + use<>> {
+    let Lasting { broker, ledger, letters } = lasting;
+    let (clock, steps, keyring) = (Clock::System, steps(), parts::keyring(config));
     let office = letters.clone().map(|letters| office::Parts {
         broker: Arc::clone(broker) as Arc<dyn Broker>,
         letters,
-        keyring: parts::keyring(config),
+        keyring: keyring.clone(),
         telemetry: Arc::clone(telemetry),
-        clock: Clock::System,
+        clock,
         steps: steps.clone(),
         retention: config.office.retention,
     });
@@ -128,44 +224,21 @@ async fn work(
         office: letters.clone(),
         destinations: parts::destinations(config, telemetry)?,
         routes: config.routes.clone(),
-        keyring: parts::keyring(config),
+        keyring,
         telemetry: Arc::clone(telemetry),
-        clock: Clock::System,
+        clock,
         steps,
         settings: parts::settings(config),
     };
-    telemetry.phase(Phase::Working);
-    // The worker stops both: superseded or broken, it takes no more.
-    let take = stop.take.clone();
-    let office = async {
-        if let Some(office) = office {
-            office::run(office, take).await
-        }
-    };
-    let worker = worker::run(parts, stop.clone());
-    let worker = async { tokio::join!(worker, office).0 };
-    tokio::pin!(worker);
-    let ended = tokio::select! {
-        ended = &mut worker => ended,
-        () = asked.cancelled() => {
-            telemetry.phase(Phase::Stopping);
-            telemetry.stopping(config.grace);
-            let ended = tokio::select! {
-                ended = &mut worker => ended,
-                () = stop.gracefully(config.grace, hurry.cancelled()) => worker.await,
-            };
-            telemetry.stopped();
-            ended
-        }
-    };
-    match ended {
-        Ended::Stopped => Ok(()),
-        Ended::Superseded => {
-            telemetry.superseded();
-            Ok(())
-        }
-        Ended::Broken => anyhow::bail!("a part of the worker panicked; what it held was handed back. Start it again"),
-    }
+    let (stop, take) = (stop.clone(), stop.take.clone());
+    Ok(async move {
+        let office = async {
+            if let Some(office) = office {
+                office::run(office, take).await
+            }
+        };
+        tokio::join!(worker::run(parts, stop), office).0
+    })
 }
 
 async fn open_ledger(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<SqliteLedger>> {
@@ -187,7 +260,9 @@ fn letters(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Option
 }
 
 fn connect(config: &Config, telemetry: &Arc<Telemetry>) -> Result<AmqpBroker, BrokerError> {
-    AmqpBroker::connect(parts::broker(config, Ownership::Exclusive), Arc::clone(telemetry))
+    let mut broker = AmqpBroker::connect(parts::broker(config, Ownership::Exclusive), Arc::clone(telemetry))?;
+    broker.tell_fates();
+    Ok(broker)
 }
 
 /// Waits until we are the one owner of the embedded store, hot, and takes the ledger over.
@@ -241,6 +316,13 @@ async fn take_over(ledger: &SqliteLedger) -> Result<(), LedgerError> {
 
 fn signals() -> anyhow::Result<[Signal; 2]> {
     Ok([signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?])
+}
+
+/// Cancelled by the first SIGINT or SIGTERM.
+pub fn stop_on_signal() -> anyhow::Result<CancellationToken> {
+    let stop = CancellationToken::new();
+    tokio::spawn(listen_to_signals(stop.clone(), CancellationToken::new(), signals()?));
+    Ok(stop)
 }
 
 /// The first signal asks to stop; the second, to hurry.

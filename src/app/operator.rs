@@ -28,6 +28,8 @@ pub enum PartState {
     /// It was not there, and is now.
     Declared,
     Missing,
+    /// It is there and empty, and no node leads it: what is published to it is never confirmed.
+    Leaderless,
     /// It is there, with other arguments: what differs, line by line. Nothing was touched.
     Differs(String),
     /// It belongs to no destination any more, and is gone now.
@@ -53,8 +55,21 @@ pub async fn topology_apply(config: &Config) -> anyhow::Result<Vec<Part>> {
 /// Compares, and touches nothing.
 pub async fn topology_check(config: &Config) -> anyhow::Result<Vec<Part>> {
     let broker = connect(config).await?;
-    let found = compare(&broker, config).await?;
+    let mut found = compare(&broker, config).await?;
+    let mut empty = Vec::new();
+    for queue in broker.queues(&parts::names(config)) {
+        let name = broker.name(&queue);
+        let as_designed = found.iter().any(|part| part.name == name && part.state == PartState::AsDesigned);
+        if as_designed && broker.depth(&queue).await.map_err(explain)? == 0 {
+            empty.push(name);
+        }
+    }
     broker.close().await;
+    // On a connection that is thrown away after it.
+    let leaderless = connect(config).await?.leaderless(&empty).await.map_err(explain)?;
+    for part in found.iter_mut().filter(|part| leaderless.contains(&part.name)) {
+        part.state = PartState::Leaderless;
+    }
     Ok(found)
 }
 
@@ -157,9 +172,9 @@ pub(super) async fn connect(config: &Config) -> anyhow::Result<AmqpBroker> {
     Ok(broker)
 }
 
-fn explain(error: BrokerError) -> anyhow::Error {
+pub(super) fn explain(error: BrokerError) -> anyhow::Error {
     match error {
-        BrokerError::Unreachable(why) => Unreachable(format!("the broker ({why})")).into(),
+        BrokerError::Unreachable(_) => Unreachable(format!("{error}. Start it, or mend broker.url")).into(),
         other => other.into(),
     }
 }

@@ -1,17 +1,18 @@
 //! From what the configuration means to what the adapters take.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use anyhow::Context;
 use secrecy::SecretString;
 
 use crate::broker::amqp::{self, Ownership};
-use crate::config::{self, Access, Address, Config, Credential, Kind, Problem, SalesforceAuth};
+use crate::config::{self, Access, Address, Config, Credential, Kind, Part, Problem, SalesforceAuth};
 use crate::destination::Destination;
 use crate::destination::azure_table::connection_string::ConnectionString;
 use crate::destination::azure_table::entra::{Cloud, Identity};
 use crate::destination::azure_table::{Account, AzureTable, Settings, TableName};
 use crate::destination::http::HttpSettings;
+use crate::destination::renewing::Renewing;
 use crate::destination::salesforce::rest::assertion::SigningKey;
 use crate::destination::salesforce::rest::auth;
 use crate::destination::salesforce::rest::{self, Rest};
@@ -23,21 +24,27 @@ use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
 use crate::worker;
 
-/// What is wrong with the configuration that only the adapters can tell: connection strings, the broker's URL.
-pub fn check(config: &Config) -> Vec<Problem> {
-    let mut problems = Vec::new();
-    if let Err(error) = amqp::check_url(&secret(config.broker.url.value.expose())) {
-        problems.push(Problem::error(&config.broker.url.place, "broker.url", format!("is wrong: {error}"), ""));
-    }
-    for destination in &config.destinations {
-        let key = |last: &str| format!("destinations.{}.{last}", destination.name);
-        if let Some((place, last, what)) = unreadable_secret(&destination.kind) {
-            problems.push(Problem::error(&place, &key(last), what, ""));
-        } else if let Err(error) = adapter(destination, &Arc::new(Telemetry::new())) {
-            problems.push(Problem::error(&destination.place, &key("kind"), format!("{error:#}"), ""));
+/// What is wrong with a part of the configuration that only its adapter can tell.
+pub fn judge(part: Part<'_>) -> Vec<Problem> {
+    match part {
+        Part::Broker(broker) => {
+            let error = amqp::check_url(&secret(broker.url.value.expose())).err();
+            error
+                .map(|error| Problem::error(&broker.url.place, "broker.url", format!("is wrong: {error}"), ""))
+                .into_iter()
         }
+        Part::Destination(destination) => judge_destination(destination).into_iter(),
     }
-    problems
+    .collect()
+}
+
+fn judge_destination(destination: &config::Destination) -> Option<Problem> {
+    let key = |last: &str| format!("destinations.{}.{last}", destination.name);
+    if let Some((place, last, what)) = unreadable_secret(&destination.kind) {
+        return Some(Problem::error(&place, &key(last), what, ""));
+    }
+    let error = adapter(destination, &Arc::new(Telemetry::new())).err()?;
+    Some(Problem::error(&destination.place, &key("kind"), format!("{error:#}"), ""))
 }
 
 /// A secret that is there, and not of the form that it must have.
@@ -65,7 +72,13 @@ pub fn names(config: &Config) -> Vec<DestinationName> {
 
 pub fn broker(config: &Config, ownership: Ownership) -> amqp::Settings {
     let url = secret(config.broker.url.value.expose());
-    amqp::Settings { url, prefix: config.broker.prefix.clone(), ownership, authorities: None }
+    amqp::Settings {
+        url,
+        prefix: config.broker.prefix.clone(),
+        ownership,
+        authorities: None,
+        fates: config.broker.fates,
+    }
 }
 
 pub fn settings(config: &Config) -> worker::Settings {
@@ -83,13 +96,45 @@ type Configured = (DestinationName, Arc<dyn Destination>, RepeatPolicy);
 
 pub fn destinations(config: &Config, telemetry: &Arc<Telemetry>) -> anyhow::Result<Vec<Configured>> {
     let make = |destination: &config::Destination| {
-        let adapter = adapter(destination, telemetry)
+        let adapter = renewing(destination, telemetry)
             .with_context(|| format!("failed to set up destination {}", destination.name))?;
         let updates = adapter.limits().updates;
         let policy = RepeatPolicy { on_repeat: destination.on_repeat, window: config.dedupe.window, updates };
         Ok((destination.name.clone(), adapter, policy))
     };
     config.destinations.iter().map(make).collect()
+}
+
+/// The destination's adapter; made anew when it is refused, and the files of its secrets hold others by then.
+fn renewing(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<dyn Destination>> {
+    let first = adapter(destination, telemetry)?;
+    if !destination.has_secret_files() || !first.limits().idempotent {
+        return Ok(first);
+    }
+    let (known, telemetry) = (Mutex::new(destination.clone()), Arc::clone(telemetry));
+    let renew = move || {
+        let mut known = known.lock().unwrap_or_else(PoisonError::into_inner);
+        let name = known.name.clone();
+        let again = match known.with_secrets_read_again() {
+            Ok(again) => again?,
+            Err((key, unreadable)) => {
+                telemetry.secret_unreadable(&name, key, &unreadable.to_string());
+                return None;
+            }
+        };
+        match adapter(&again, &telemetry) {
+            Ok(adapter) => {
+                telemetry.secrets_read_again(&name);
+                *known = again;
+                Some(adapter)
+            }
+            Err(error) => {
+                telemetry.secret_unreadable(&name, "its secret", &format!("{error:#}"));
+                None
+            }
+        }
+    };
+    Ok(Arc::new(Renewing::new(first, Box::new(renew))))
 }
 
 fn adapter(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<dyn Destination>> {
@@ -140,7 +185,7 @@ pub fn salesforce(
     Ok(Rest::new(settings, telemetry)?)
 }
 
-fn web_to_lead(
+pub fn web_to_lead(
     destination: &config::Destination,
     org: &config::WebToLead,
     telemetry: Arc<Telemetry>,
@@ -158,7 +203,7 @@ fn web_to_lead(
     Ok(WebToLead::new(settings, telemetry)?)
 }
 
-fn azure_table(
+pub fn azure_table(
     destination: &config::Destination,
     table: &config::AzureTable,
     telemetry: Arc<Telemetry>,

@@ -118,7 +118,6 @@ impl Trial {
 
     /// Nothing was sent, because nobody was there.
     pub fn unreachable(&self) -> bool {
-        let code = self.sent.code().map(|code| code.as_str());
-        matches!(code, Some("no_such_host" | "not_connected" | "tls_failed" | "timeout" | "connection_lost"))
+        self.sent.is_unreachable()
     }
 }

@@ -15,6 +15,7 @@ use super::{
     AnswerChannel, Broker, BrokerError, Consumer, Link, Outgoing, PublishError, Publishing, Queue, Subscription,
 };
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::retry::Tier;
 use queues::Queues;
 
@@ -82,6 +83,11 @@ impl MemoryBroker {
         self.0.enter(&Queue::Inbox, message);
     }
 
+    /// A message in the inbox that came back so often before.
+    pub fn put_returned(&self, message: Message, times: u64) {
+        self.0.with(|queues| queues.enter_returned(&Queue::Inbox, message, None, times));
+    }
+
     /// The messages that are ready, in order.
     pub fn messages(&self, queue: &Queue) -> Vec<Message> {
         self.0.with(|queues| queues.ready(queue).cloned().collect())
@@ -95,6 +101,11 @@ impl MemoryBroker {
     /// Messages that were dropped unsettled: must stay 0.
     pub fn dropped(&self) -> u64 {
         self.0.dropped.load(Ordering::Relaxed)
+    }
+
+    /// The fates that were told, in order.
+    pub fn notices(&self) -> Vec<Notice> {
+        self.0.with(|queues| queues.notices.clone())
     }
 
     /// Messages that a republished `x-death` has stuck for ever: must stay empty.
@@ -111,6 +122,11 @@ impl MemoryBroker {
 
     pub fn reconnect(&self) {
         self.0.link.send_replace(Link { consuming: true, publishing: Publishing::Open });
+    }
+
+    /// The broker says nothing for a while: whether it is still ours to consume nobody knows. Every channel lives on.
+    pub fn fall_silent(&self, silent: bool) {
+        self.0.link.send_modify(|link| link.consuming = !silent);
     }
 
     /// An alarm of the broker (memory or disk), and its end.
@@ -167,6 +183,10 @@ impl Broker for MemoryBroker {
     async fn depth(&self, queue: &Queue) -> Result<u64, BrokerError> {
         self.0.reachable()?;
         Ok(self.0.with(|queues| queues.ready(queue).count() as u64))
+    }
+
+    fn announce(&self, notice: Notice) {
+        self.0.with(|queues| queues.notices.push(notice));
     }
 
     fn link(&self) -> watch::Receiver<Link> {

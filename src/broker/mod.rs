@@ -9,6 +9,7 @@ use async_trait::async_trait;
 use tokio::sync::{mpsc, watch};
 
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::retry::Tier;
 use crate::domain::route::DestinationName;
 
@@ -49,6 +50,9 @@ pub trait Broker: Send + Sync + 'static {
     /// Messages ready in the queue (not those that somebody holds). A queue that does not exist is empty.
     async fn depth(&self, queue: &Queue) -> Result<u64, BrokerError>;
 
+    /// Tells of a fate whoever listens, if fates are told at all. It never waits, and what cannot be told is dropped.
+    fn announce(&self, notice: Notice);
+
     /// How the broker is doing, now and from now on.
     fn link(&self) -> watch::Receiver<Link>;
 }
@@ -86,8 +90,11 @@ pub enum BrokerError {
     #[error("another worker holds {0}")]
     Owned(String),
     /// A queue exists with other arguments: a person must look.
-    #[error("{0}")]
+    #[error("{0}. Leadrelay changes no queue: delete it once it is empty, or set another broker.prefix")]
     Topology(String),
+    /// A queue that does not exist.
+    #[error("{0} does not exist: run `leadrelay topology apply`, or mend broker.prefix")]
+    Missing(String),
     /// Wrong user, password, virtual host or permission, or a broker that is too old.
     #[error("{0}")]
     Refused(String),

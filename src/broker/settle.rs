@@ -15,8 +15,8 @@ use tokio_util::sync::CancellationToken;
 use super::{Broker, Outgoing, PublishError, Publishing, Queue, Unsettled};
 use crate::clock::Clock;
 use crate::domain::envelope::{self, HeaderValue, Message, Stamp};
-use crate::domain::lead_key::{Keyring, LeadKey};
-use crate::domain::route::DestinationName;
+use crate::domain::fate::{Ending, Notice, Subject};
+use crate::domain::lead_key::Keyring;
 use crate::domain::verdict::{Reason, Verdict};
 use crate::schedule::schedule;
 use crate::steps::{Step, Steps};
@@ -39,8 +39,7 @@ pub struct Settlement {
 /// What is known of a message, for its dead letter and for the metrics. No personal data.
 #[derive(Clone, Debug, Default)]
 pub struct About {
-    pub destination: Option<DestinationName>,
-    pub lead: Option<LeadKey>,
+    pub subject: Subject,
     pub occurred_at: Option<Timestamp>,
 }
 
@@ -190,23 +189,39 @@ impl Settler {
         }
         self.steps
             .around_now(Step::Ack, || {
-                for Settlement { unsettled, verdict, about, stamp, room, companions: _ } in settlements {
-                    // Its channel may have closed since: then the broker has it again, and this was no settling.
-                    if unsettled.is_stale() {
-                        self.telemetry.settled(&Verdict::Release, about.destination.as_ref(), None);
-                    } else {
-                        self.telemetry.settled(&verdict, about.destination.as_ref(), self.age(&verdict, &about));
-                        if let Verdict::DeadLetter(reason) = &verdict {
-                            let trace_id = envelope::trace_id(&unsettled.message.properties);
-                            let who = (about.lead, trace_id);
-                            self.telemetry.dead_lettered(reason, about.destination.as_ref(), who, stamp.attempt);
-                        }
-                    }
-                    unsettled.ack();
-                    drop(room);
+                for settlement in settlements {
+                    self.ack_one(settlement);
                 }
             })
             .await;
+    }
+
+    fn ack_one(&self, Settlement { unsettled, verdict, about, stamp, room, companions: _ }: Settlement) {
+        let destination = about.subject.destination.as_ref();
+        // Its channel may have closed since: then the broker has it again, and this was no settling.
+        if unsettled.is_stale() {
+            self.telemetry.settled(&Verdict::Release, destination, None);
+            unsettled.ack();
+            return;
+        }
+        self.telemetry.settled(&verdict, destination, self.age(&verdict, &about));
+        if let Verdict::DeadLetter(reason) = &verdict {
+            let trace_id = envelope::trace_id(&unsettled.message.properties);
+            self.telemetry.dead_lettered(reason, destination, (about.subject.lead, trace_id), stamp.attempt);
+        }
+        let unnamed = about.subject.event_id.is_none();
+        let message_id = if unnamed { unsettled.message.properties.message_id.clone() } else { None };
+        unsettled.ack();
+        drop(room);
+        self.announce(&verdict, about.subject, message_id);
+    }
+
+    /// Last, and without waiting: a fate that is not told costs nobody a lead.
+    fn announce(&self, verdict: &Verdict, subject: Subject, message_id: Option<String>) {
+        if let Some(ending) = Ending::of(verdict) {
+            let subject = Subject { event_id: subject.event_id.or(message_id), ..subject };
+            self.broker.announce(Notice { subject, ending, at: self.clock.now() });
+        }
     }
 
     /// From the event to its end, where this is an end.
@@ -223,7 +238,7 @@ impl Settler {
         self.steps
             .around_now(Step::HandBack, || {
                 for Settlement { unsettled, about, .. } in settlements {
-                    self.telemetry.settled(&Verdict::Release, about.destination.as_ref(), None);
+                    self.telemetry.settled(&Verdict::Release, about.subject.destination.as_ref(), None);
                     unsettled.hand_back();
                 }
             })
@@ -232,14 +247,14 @@ impl Settler {
 }
 
 /// Acknowledges letters that the office has committed. They have had their fate when they died, and are not counted again.
-pub async fn put_away(letters: Vec<Unsettled>, steps: &Steps) {
-    steps.around_now(Step::Ack, || letters.into_iter().for_each(Unsettled::ack)).await;
+pub async fn put_away(taken: Vec<Unsettled>, steps: &Steps) {
+    steps.around_now(Step::Ack, || taken.into_iter().for_each(Unsettled::ack)).await;
 }
 
 /// Leaves letters in their queue that the office could not take.
-pub async fn leave(letters: Vec<Unsettled>, steps: &Steps) {
-    if !letters.is_empty() {
-        steps.around_now(Step::HandBack, || letters.into_iter().for_each(Unsettled::hand_back)).await;
+pub async fn leave(left: Vec<Unsettled>, steps: &Steps) {
+    if !left.is_empty() {
+        steps.around_now(Step::HandBack, || left.into_iter().for_each(Unsettled::hand_back)).await;
     }
 }
 
@@ -252,11 +267,14 @@ fn replacement(settlement: &Settlement, keyring: &Keyring, now: Timestamp) -> Op
         Verdict::Ack(_) | Verdict::Release => None,
         Verdict::Retry { tier, charged } => {
             stamp.attempt += u32::from(*charged);
-            Some(Outgoing { queue: Queue::Retry(*tier), message: envelope::republished(message, &stamp) })
+            let mut message = envelope::republished(message, &stamp);
+            let due = HeaderValue::Text((now + tier.delay()).to_string());
+            message.properties.headers.insert(envelope::DUE.to_owned(), due);
+            Some(Outgoing { queue: Queue::Retry(*tier), message })
         }
         Verdict::Wait => {
             stamp.waiting_since = Some(now);
-            let destination = about.destination.clone().expect("only a lead with a destination waits");
+            let destination = about.subject.destination.clone().expect("only a lead with a destination waits");
             Some(Outgoing { queue: Queue::Wait(destination), message: envelope::republished(message, &stamp) })
         }
         Verdict::DeadLetter(reason) => {
@@ -289,10 +307,10 @@ fn dead_letter(
     if let Some(detail) = reason.detail() {
         put(envelope::DETAIL, detail.to_owned());
     }
-    if let Some(destination) = &about.destination {
+    if let Some(destination) = &about.subject.destination {
         put(envelope::DESTINATION, destination.to_string());
     }
-    if let Some(lead) = about.lead {
+    if let Some(lead) = about.subject.lead {
         put(envelope::LEAD_KEY, lead.to_string());
     }
     letter

@@ -1,4 +1,4 @@
-//! `leadrelay destination test`.
+//! `leadrelay destination test|pause|resume`.
 
 use std::io::Write;
 
@@ -12,6 +12,8 @@ use crate::config::Config;
 use crate::domain::reply::{Accepted, Reply};
 use crate::domain::route::DestinationName;
 
+pub mod pause;
+
 #[derive(Subcommand)]
 pub enum Command {
     /// Send one lead marked LEADRELAY_TEST, read it back, and take it out again where the destination allows that
@@ -19,6 +21,10 @@ pub enum Command {
                             Examples:\n  leadrelay destination test contoso-table\n  \
                             leadrelay destination test contoso-table --json")]
     Test(Test),
+    /// Send it nothing until it is resumed: its leads wait
+    Pause(pause::Pause),
+    /// Go on sending, at once
+    Resume(pause::Resume),
 }
 
 #[derive(Args)]
@@ -31,8 +37,16 @@ pub struct Test {
     json: bool,
 }
 
+pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
+    match command {
+        Command::Test(test) => run_test(&test, config),
+        Command::Pause(pause) => pause::pause(&pause, config),
+        Command::Resume(resume) => pause::resume(&resume, config),
+    }
+}
+
 /// Exits 1 if the destination did not take the lead or keep it, 69 if nobody was there.
-pub fn run(Command::Test(test): Command, config: &ConfigFile) -> anyhow::Result<Exit> {
+fn run_test(test: &Test, config: &ConfigFile) -> anyhow::Result<Exit> {
     let config = config.load()?;
     let name = known(&test.name, &config)?;
     let trial = wait_for(app::destination_test(&config, &name))?;
@@ -49,7 +63,7 @@ pub fn run(Command::Test(test): Command, config: &ConfigFile) -> anyhow::Result<
     })
 }
 
-fn known(name: &str, config: &Config) -> Result<DestinationName, Misused> {
+pub fn known(name: &str, config: &Config) -> Result<DestinationName, Misused> {
     let names = config.destinations.iter().map(|destination| &destination.name);
     let found = names.clone().find(|known| known.as_str() == name).cloned();
     found.ok_or_else(|| {

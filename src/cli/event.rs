@@ -1,18 +1,19 @@
-//! `leadrelay event check|explain`: what the worker would make of events, without a broker.
+//! `leadrelay event check|explain|schema`: what the worker would make of events, without a broker.
 
 use std::io::Write;
 use std::path::Path;
 
-use clap::{Args, Subcommand};
+use clap::{Args, Subcommand, ValueEnum};
 use serde_json::json;
 
 use super::documents::{self, Document};
-use super::screen::{Paint, count};
+use super::screen::{self, Paint, count};
 use super::{ConfigFile, Exit, Misused};
 use crate::clock::Clock;
 use crate::config::Config;
 use crate::domain::envelope::{Message, Properties};
-use crate::domain::event::{CustomerField, Decoded, Event, Malformed, decode};
+use crate::domain::event::{CustomerField, Decoded, Event, Malformed, Problem, decode, schema};
+use crate::domain::fate;
 use crate::domain::lead_key::Keyring;
 use crate::office::mask;
 
@@ -20,8 +21,10 @@ use crate::office::mask;
 pub enum Command {
     /// Tell which events the worker would refuse, and why
     #[command(
-        after_help = "Examples:\n  leadrelay event check event.json\n  leadrelay event check --json events.jsonl | jq .\n  \
-                            my-producer | leadrelay event check -\n\nExits 1 if any is malformed."
+        after_help = "Examples:\n  leadrelay event check event.json\n  leadrelay event check exports/*.jsonl\n  \
+                            leadrelay event check --json events.jsonl | jq 'select(.ok | not)'\n  \
+                            my-producer | leadrelay event check -\n\n\
+                            A file is one document, or JSON lines. Exits 1 if any event is malformed."
     )]
     Check(Files),
     /// Tell what would become of each event: its lead key, its route, and what happens at its destination
@@ -30,6 +33,23 @@ pub enum Command {
                             Without a configuration it tells all but the lead key and the route. \
                             Exits 1 if any is malformed.")]
     Explain(Files),
+    /// Print the contract as JSON Schema (draft 7), for producers
+    #[command(after_help = "Examples:\n  leadrelay event schema > consent-event.schema.json\n  \
+                            leadrelay event schema fate\n\n\
+                            CloudEvents in structured mode are under #/definitions/CloudEvent.")]
+    Schema {
+        #[arg(value_enum, default_value_t)]
+        of: Contract,
+    },
+}
+
+#[derive(Clone, Copy, Default, ValueEnum)]
+pub enum Contract {
+    /// What producers send
+    #[default]
+    ConsentEvent,
+    /// What the exchange of fates says became of it
+    Fate,
 }
 
 #[derive(Args)]
@@ -49,6 +69,14 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
     match command {
         Command::Check(files) => check(&files),
         Command::Explain(files) => explain(&files, config.load_if_there()?.as_ref()),
+        Command::Schema { of } => {
+            let text = match of {
+                Contract::ConsentEvent => schema::file(),
+                Contract::Fate => fate::schema_file(),
+            };
+            std::io::stdout().lock().write_all(text.as_bytes())?;
+            Ok(Exit::Done)
+        }
     }
 }
 
@@ -71,31 +99,42 @@ impl Files {
         let properties = Properties { content_type: self.content_type.clone(), ..Properties::default() };
         decode(&Message { body: document.body.clone(), properties }, Clock::System.now())
     }
+
+    /// A line for every fault and remark; for scripts, a line for every event.
+    fn told(&self, document: &Document, decoded: &Result<Decoded, Malformed>) -> String {
+        if self.json {
+            return format!("{}\n", as_json(document, decoded));
+        }
+        let paint = Paint::stdout();
+        let (word, texts) = match decoded {
+            Err(malformed) => (paint.bad("malformed"), malformed.problems.iter().map(Problem::to_string).collect()),
+            Ok(decoded) => (paint.doubtful("accepted"), remarks(decoded)),
+        };
+        let place = document.place();
+        texts.iter().map(|text| format!("{place}: {word}: {text}\n")).collect()
+    }
 }
 
+/// One file is held in memory at a time, so that a year's events can be checked.
 fn check(files: &Files) -> anyhow::Result<Exit> {
-    let documents = files.documents()?;
+    let progress = screen::progress(documents::size(&files.files), "{bar:40} {bytes}/{total_bytes} {eta}");
     let mut out = std::io::stdout().lock();
-    let paint = Paint::stdout();
-    let mut malformed = 0;
-    for document in &documents {
-        let decoded = files.decode(document);
-        malformed += usize::from(decoded.is_err());
-        if files.json {
-            writeln!(out, "{}", as_json(document, &decoded))?;
-            continue;
-        }
-        match &decoded {
-            Err(problems) => writeln!(out, "{}: {}: {problems}", document.place, paint.bad("malformed"))?,
-            Ok(decoded) => {
-                for remark in remarks(decoded) {
-                    writeln!(out, "{}: {}: {remark}", document.place, paint.doubtful("accepted"))?;
-                }
+    let (mut events, mut malformed) = (0, 0);
+    for file in &files.files {
+        for document in documents::of(file).map_err(|error| Misused(format!("{error:#}")))? {
+            let decoded = files.decode(&document);
+            events += 1;
+            malformed += usize::from(decoded.is_err());
+            let told = files.told(&document, &decoded);
+            if !told.is_empty() {
+                progress.suspend(|| out.write_all(told.as_bytes()))?;
             }
+            progress.inc(document.body.len() as u64 + 1);
         }
     }
+    progress.finish_and_clear();
     if !files.json {
-        writeln!(out, "{}, {malformed} malformed", count(documents.len(), "event"))?;
+        writeln!(out, "{}, {malformed} malformed", count(events, "event"))?;
     }
     Ok(exit_of(malformed))
 }
@@ -120,12 +159,13 @@ fn remarks(decoded: &Decoded) -> Vec<String> {
 }
 
 fn as_json(document: &Document, decoded: &Result<Decoded, Malformed>) -> serde_json::Value {
+    let (place, file, line) = (document.place(), &*document.file, document.line);
     match decoded {
-        Ok(decoded) => json!({ "event": document.place, "ok": true, "remarks": remarks(decoded) }),
+        Ok(decoded) => json!({ "event": place, "file": file, "line": line, "ok": true, "remarks": remarks(decoded) }),
         Err(malformed) => {
-            let problem = |problem: &crate::domain::event::Problem| json!({ "pointer": problem.place.to_string(), "problem": problem.wrong.to_string() });
+            let problem = |problem: &Problem| json!({ "pointer": problem.place.to_string(), "problem": problem.wrong.to_string() });
             let problems: Vec<_> = malformed.problems.iter().map(problem).collect();
-            json!({ "event": document.place, "ok": false, "problems": problems })
+            json!({ "event": place, "file": file, "line": line, "ok": false, "problems": problems })
         }
     }
 }
@@ -144,10 +184,10 @@ fn explain(files: &Files, config: Option<&Config>) -> anyhow::Result<Exit> {
         if files.json {
             let lines = lines.into_iter().map(|(name, text)| (name.replace(' ', "_"), text.into()));
             let mut object: serde_json::Map<_, serde_json::Value> = lines.collect();
-            object.insert("event".into(), document.place.as_str().into());
+            object.insert("event".into(), document.place().into());
             writeln!(out, "{}", serde_json::Value::Object(object))?;
         } else {
-            writeln!(out, "{}", document.place)?;
+            writeln!(out, "{}", document.place())?;
             for (name, text) in lines {
                 writeln!(out, "  {name:<10} {text}")?;
             }

@@ -10,16 +10,20 @@ use crate::app::Unreachable;
 use crate::config::{Config, Problem};
 
 mod run;
-mod check;
+mod config;
+mod health;
 mod topology;
 mod publish;
 mod event;
 mod destination;
 mod dead;
 mod ledger;
+mod retry;
+mod status;
 mod sandbox;
 mod documents;
 mod screen;
+mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
 #[derive(Parser)]
@@ -37,12 +41,14 @@ struct Cli {
 enum Command {
     /// Run the worker until SIGTERM or SIGINT; a second signal hands back at once what is still in hand
     #[command(
-        after_help = "Examples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
+        after_help = "SIGHUP reads the configuration again: see docs/configuration.md.\n\nExamples:\n  leadrelay run\n  LEADRELAY_CONFIG=/etc/leadrelay/leadrelay.toml leadrelay run"
     )]
     Run,
+    /// Ask the worker on this machine how it is
+    Health(health::Arguments),
     /// Look at the configuration
     #[command(subcommand)]
-    Config(check::Command),
+    Config(config::Command),
     /// Declare, compare or tidy the broker's exchange and queues
     #[command(subcommand)]
     Topology(topology::Command),
@@ -51,9 +57,14 @@ enum Command {
     /// Check events without a broker
     #[command(subcommand)]
     Event(event::Command),
-    /// Try a destination
+    /// Try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
+    /// Show everything at one glance: broker, worker, queues, destinations, orders
+    Status(status::Arguments),
+    /// Look at what is to be tried again, or try it at once
+    #[command(subcommand)]
+    Retry(retry::Command),
     /// Look at the dead letters
     #[command(subcommand)]
     Dead(dead::Command),
@@ -102,11 +113,14 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
     let config = ConfigFile(cli.config);
     match cli.command {
         Command::Run => run::run(&config),
-        Command::Config(command) => check::run(command, &config),
+        Command::Config(command) => config::run(command, &config),
+        Command::Health(arguments) => health::run(&arguments, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
         Command::Event(command) => event::run(command, &config),
+        Command::Status(arguments) => status::run(&arguments, &config),
+        Command::Retry(command) => retry::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
         Command::Sandbox(command) => sandbox::run(command),
@@ -142,19 +156,17 @@ struct ConfigFile(PathBuf);
 impl ConfigFile {
     /// The configuration, with warnings told; or every problem told, and an error that says how many.
     fn load(&self) -> anyhow::Result<Config> {
-        let problems = match Config::load(&self.0) {
+        match crate::app::configuration(&self.0) {
             Ok(config) => {
-                let problems = crate::app::check(&config);
                 tell(&config.warnings);
-                if problems.is_empty() {
-                    return Ok(config);
-                }
-                problems
+                Ok(config)
             }
-            Err(problems) => problems,
-        };
-        tell(&problems);
-        Err(Misused(format!("the configuration cannot be used: {}", screen::count(problems.len(), "problem"))).into())
+            Err(problems) => {
+                tell(&problems);
+                let problems = screen::count(problems.len(), "problem");
+                Err(Misused(format!("the configuration cannot be used: {problems}")).into())
+            }
+        }
     }
 }
 

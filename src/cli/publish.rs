@@ -3,12 +3,11 @@
 use std::io::Write;
 
 use clap::Args;
-use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 
 use super::documents::{self, Document};
-use super::screen::{Paint, count};
+use super::screen::{self, Paint, count};
 use super::{ConfigFile, Exit, Misused, wait_for};
 use crate::app::{Producer, Unpublished};
 use crate::clock::Clock;
@@ -53,8 +52,8 @@ pub fn run(arguments: Arguments, config: &ConfigFile) -> anyhow::Result<Exit> {
     let mut failures = Vec::new();
     for document in documents {
         match arguments.message(&document, now) {
-            Ok(message) => outgoing.push((document.place, message)),
-            Err(why) => failures.push(Failure { place: document.place, why }),
+            Ok(message) => outgoing.push((document.place(), message)),
+            Err(why) => failures.push(Failure { place: document.place(), why }),
         }
     }
     let mut published = 0;
@@ -83,7 +82,7 @@ const ID_MAX: usize = 255;
 
 async fn publish(config: &Config, mut outgoing: Vec<(String, Message)>) -> anyhow::Result<(usize, Vec<Failure>)> {
     let producer = Producer::connect(config).await?;
-    let progress = progress(outgoing.len());
+    let progress = screen::progress(outgoing.len() as u64, "{bar:40} {human_pos}/{human_len} {per_sec} {eta}");
     let (mut published, mut failures) = (0, Vec::new());
     for round in 1..=ROUNDS {
         let mut again = Vec::new();
@@ -93,7 +92,7 @@ async fn publish(config: &Config, mut outgoing: Vec<(String, Message)>) -> anyho
                 match fate {
                     Ok(()) => published += 1,
                     Err(Unpublished::Unconfirmed) if round < ROUNDS => again.push((place.clone(), message.clone())),
-                    Err(why) => failures.push(Failure { place: place.clone(), why: why.to_string() }),
+                    Err(why) => failures.push(Failure { place: place.clone(), why: told(&why) }),
                 }
             }
             progress.set_position(published as u64);
@@ -104,13 +103,13 @@ async fn publish(config: &Config, mut outgoing: Vec<(String, Message)>) -> anyho
     Ok((published, failures))
 }
 
-/// Hidden by indicatif itself where standard error is no terminal.
-fn progress(total: usize) -> ProgressBar {
-    let bar = ProgressBar::new(total as u64);
-    match ProgressStyle::with_template("{bar:40} {human_pos}/{human_len} {per_sec} {eta}") {
-        Ok(style) => bar.with_style(style),
-        Err(_) => bar,
-    }
+fn told(why: &Unpublished) -> String {
+    let mend = match why {
+        Unpublished::Returned => ": run `leadrelay topology apply`, or mend broker.prefix",
+        Unpublished::Refused => ": leadrelay is behind, or stopped; publish it again later",
+        Unpublished::Unconfirmed => ": it may be there all the same; publish it again, a repeat does no harm",
+    };
+    format!("{why}{mend}")
 }
 
 fn report(published: usize, failures: &[Failure], refused: bool, json: bool) -> anyhow::Result<Exit> {

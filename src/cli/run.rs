@@ -9,11 +9,11 @@ use crate::app::{self, Stopped};
 use crate::config::{Log, LogFormat, LogLevel};
 use crate::telemetry::logs::{self, Form};
 
-pub fn run(config: &ConfigFile) -> anyhow::Result<Exit> {
-    let config = config.load()?;
+pub fn run(file: &ConfigFile) -> anyhow::Result<Exit> {
+    let config = file.load()?;
     start_logging(config.log);
     let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
-    match runtime.block_on(app::run(config))? {
+    match runtime.block_on(app::run(config, file.0.clone()))? {
         Stopped::Clean => Ok(Exit::Done),
         Stopped::Abandoned(left) => {
             eprintln!("leadrelay: {left} messages were left unsettled; the broker hands them out again");

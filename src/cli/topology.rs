@@ -43,15 +43,26 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
         writeln!(out, "{}", json!({ "ok": wrong == 0, "parts": parts }))?;
     } else {
         out.write_all(as_text(&parts, Paint::stdout()).as_bytes())?;
-        writeln!(out, "{} looked at, {} wrong", count(parts.len(), "part"), wrong)?;
+        writeln!(out, "{} looked at, {} wrong{}", count(parts.len(), "part"), wrong, mend(&parts))?;
     }
     Ok(if wrong == 0 { Exit::Done } else { Exit::Failed })
 }
 
 fn is_wrong(state: &PartState) -> bool {
     match state {
-        PartState::Missing | PartState::Differs(_) => true,
+        PartState::Missing | PartState::Leaderless | PartState::Differs(_) => true,
         PartState::AsDesigned | PartState::Declared | PartState::Pruned | PartState::Retired(_) => false,
+    }
+}
+
+/// What a person can do, if anything is wrong.
+fn mend(parts: &[Part]) -> &'static str {
+    if parts.iter().any(|part| matches!(part.state, PartState::Differs(_))) {
+        "\n    nothing was changed: delete what differs once it is empty, and apply; or set another broker.prefix"
+    } else if parts.iter().any(|part| part.state == PartState::Missing) {
+        "\n    declare what is missing: leadrelay topology apply"
+    } else {
+        ""
     }
 }
 
@@ -63,6 +74,9 @@ fn as_text(parts: &[Part], paint: Paint) -> String {
             PartState::Declared => paint.good("declared"),
             PartState::Pruned => paint.good("removed: it was empty and belonged to no destination"),
             PartState::Missing => paint.bad("missing"),
+            PartState::Leaderless => {
+                format!("{}\n    {}", paint.bad("has no leader"), elect(&part.name))
+            }
             PartState::Retired(left) => {
                 paint.doubtful(&format!("belongs to no destination, holds {}", count(*left as usize, "message")))
             }
@@ -73,6 +87,14 @@ fn as_text(parts: &[Part], paint: Paint) -> String {
     parts.iter().map(line).collect()
 }
 
+/// What makes the node elect one.
+fn elect(queue: &str) -> String {
+    format!(
+        "rabbitmqctl eval 'ra:trigger_election({{list_to_atom(\"%2F_{queue}\"), node()}}).'\n    \
+         (on its node; %2F is the virtual host /)"
+    )
+}
+
 fn as_json(part: &Part) -> serde_json::Value {
     let name = &part.name;
     match &part.state {
@@ -80,6 +102,7 @@ fn as_json(part: &Part) -> serde_json::Value {
         PartState::Declared => json!({ "name": name, "state": "declared" }),
         PartState::Pruned => json!({ "name": name, "state": "pruned" }),
         PartState::Missing => json!({ "name": name, "state": "missing" }),
+        PartState::Leaderless => json!({ "name": name, "state": "leaderless", "mend": elect(name) }),
         PartState::Retired(messages) => json!({ "name": name, "state": "retired", "messages": messages }),
         PartState::Differs(diff) => json!({ "name": name, "state": "differs", "diff": diff }),
     }
@@ -95,11 +118,14 @@ mod tests {
             let part = Part { name: "leads.dead".into(), state };
             assert_eq!(as_text(std::slice::from_ref(&part), Paint::of(false)), format!("leads.dead  {text}\n"));
             assert_eq!(as_json(&part)["state"], word);
-            assert_eq!(is_wrong(&part.state), wrong, "{word}");
+            assert_eq!((is_wrong(&part.state), !mend(&[part]).is_empty()), (wrong, wrong), "{word}");
         };
         check(PartState::AsDesigned, "as designed", "as-designed", false);
         check(PartState::Declared, "declared", "declared", false);
         check(PartState::Missing, "missing", "missing", true);
+        let mend = "has no leader\n    rabbitmqctl eval 'ra:trigger_election({list_to_atom(\"%2F_leads.dead\"), node()}).'\n    \
+                    (on its node; %2F is the virtual host /)";
+        check(PartState::Leaderless, mend, "leaderless", true);
         check(PartState::Differs("a: 1\nb: 2".into()), "differs\n    a: 1\n    b: 2", "differs", true);
         check(PartState::Pruned, "removed: it was empty and belonged to no destination", "pruned", false);
         check(PartState::Retired(1), "belongs to no destination, holds 1 message", "retired", false);

@@ -3,8 +3,8 @@
 use std::time::Duration;
 
 use super::meaning::REPEATS;
-use super::raw::{Placed, Section};
 use super::salesforce::{self, Salesforce};
+use super::section::{Placed, Section};
 use super::web_to_lead::{self, WebToLead};
 use super::{Place, Secret};
 use crate::domain::repeat::OnRepeat;
@@ -85,6 +85,9 @@ pub enum Credential {
     },
 }
 
+/// As [`DestinationName`] has it, for editors.
+pub const NAME_PATTERN: &str = "^[a-z0-9][a-z0-9_-]{0,63}$";
+
 /// Half of a claim's lease: a send begins with more than its timeout left.
 const TIMEOUT_MAX: Duration = Duration::from_secs(30);
 
@@ -111,7 +114,7 @@ pub fn of(name: &Placed<String>, mut section: Section<'_>, batch: Batch, on_repe
     }
     let own_repeat = section.choice("on_repeat", &REPEATS);
     let timeout = section.duration("timeout", Duration::from_secs(1)..=TIMEOUT_MAX, Duration::from_secs(15));
-    let allow_plaintext = section.boolean("allow_plaintext", false);
+    let allow_plaintext = section.boolean("allow_plaintext").unwrap_or_default();
     let missing = !section.has("kind");
     #[derive(Clone, Copy)]
     enum Form {

@@ -5,7 +5,7 @@
 
 use std::collections::HashSet;
 
-use super::raw::{Placed, Section, Written};
+use super::section::{Placed, Section, Written};
 use super::spelling::nearest;
 use crate::domain::mapping::{LeadValue, MappedValue, Mapping};
 
@@ -61,13 +61,16 @@ fn value(section: &Section<'_>, name: &Placed<String>, written: Written<'_>) -> 
 mod tests {
     use std::path::Path;
 
-    use super::super::raw::{self, Notes};
+    use super::super::notes::Notes;
+    use super::super::problem::Place;
+    use super::super::tree;
     use super::*;
 
     fn read(text: &str) -> (Vec<Mapping>, Vec<String>) {
-        let notes = Notes::new(Path::new("x.toml"), text);
-        let table = raw::parse(text, &notes).expect("TOML");
-        let mappings = of(Section::root(&table, &notes));
+        let file = Path::new("x.toml");
+        let notes = Notes::new(file);
+        let table = tree::parse(file, text, &notes).expect("TOML");
+        let mappings = of(Section::root(&table, Place::Line { file: file.into(), line: 1 }, &notes));
         let told = notes.into_problems().iter().map(ToString::to_string).collect();
         (mappings.into_iter().map(|mapping| mapping.value).collect(), told)
     }

@@ -4,13 +4,14 @@
 use std::collections::HashSet;
 use std::time::Duration;
 
-use toml::de::DeTable;
-
 use super::destination::{self, Destination};
-use super::raw::{Notes, Placed, Section};
+use super::files::Include;
+use super::notes::Notes;
+use super::section::{Placed, Section};
 use super::spelling::nearest;
 use super::{
-    Broker, Config, Dedupe, Http, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Office, Secret, Store, Worker,
+    Broker, Config, Dedupe, Http, Judge, KEY_SECRET_MIN, Lanes, Log, LogFormat, LogLevel, Office, Part, Secret, Store,
+    Worker,
 };
 use crate::domain::repeat::{OnRepeat, Window};
 use crate::domain::retry::Limits;
@@ -22,9 +23,11 @@ const DAY: Duration = Duration::from_secs(24 * 60 * 60);
 
 pub const REPEATS: [(&str, OnRepeat); 2] = [("merge", OnRepeat::Merge), ("drop", OnRepeat::Drop)];
 
-/// `None` if something that is required is missing or wrong; that has been noted then.
-pub fn of(table: &DeTable<'_>, notes: &Notes) -> Option<Config> {
-    let mut root = Section::root(table, notes);
+/// `None` if something that is required is missing or wrong; that has been noted then. What only an adapter can tell of
+/// a part, `judge` tells, also where another part is wrong.
+pub fn of(mut root: Section<'_>, include: Vec<Include>, notes: &Notes, judge: Judge<'_>) -> Option<Config> {
+    // Its files have been read; it is a key all the same.
+    root.texts("include");
     let broker = broker(root.section("broker"));
     let store = store(root.section("store"));
     let office = office(root.section("office"), store.as_ref());
@@ -40,7 +43,10 @@ pub fn of(table: &DeTable<'_>, notes: &Notes) -> Option<Config> {
     let routes = routes(&mut root, &typed);
     check_shares(&root, &prefetch, &typed);
     root.finish();
+    let parts = broker.iter().map(Part::Broker).chain(destinations.iter().map(Part::Destination));
+    parts.flat_map(judge).for_each(|problem| notes.note(problem));
     Some(Config {
+        include,
         broker: broker?,
         store: store?,
         office: office?,
@@ -79,28 +85,30 @@ fn broker(mut section: Section<'_>) -> Option<Broker> {
         let mend = "write 1 to 64 of A-Z a-z 0-9 - _ and ., not beginning with amq.";
         section.note(&prefix.place, "prefix", "is no beginning of a queue's name", mend);
     }
+    let fates = section.boolean("fates").unwrap_or(false);
     section.finish();
-    Some(Broker { url: url?, prefix: prefix.map_or_else(|| "leads".into(), |prefix| prefix.value) })
+    Some(Broker { url: url?, prefix: prefix.map_or_else(|| "leads".into(), |prefix| prefix.value), fates })
 }
 
 fn store(mut section: Section<'_>) -> Option<Store> {
-    let missing = !section.has("url");
-    let store = store_url(&mut section, "write url = \"sqlite:ledger.db\"");
-    if missing {
-        section.missing("url", "write url = \"sqlite:ledger.db\"");
+    let mend = "write url = \"sqlite:ledger.db\"";
+    let url = section.text("url");
+    if url.is_none() {
+        section.missing("url", mend);
     }
+    let store = url.and_then(|url| store_url(&section, url, mend));
     section.finish();
     store.map(|store| store.value)
 }
 
-fn store_url(section: &mut Section<'_>, mend: &str) -> Option<Placed<Store>> {
-    let Placed { value, place } = section.text("url")?;
-    match value.strip_prefix("sqlite:") {
+fn store_url(section: &Section<'_>, url: Placed<String>, mend: &str) -> Option<Placed<Store>> {
+    match url.value.strip_prefix("sqlite:") {
         Some(path) if !path.is_empty() && !path.starts_with(':') => {
-            Some(Placed { value: Store::Sqlite(section.resolve(path)), place })
+            let path = Placed { value: path.to_owned(), place: url.place.clone() };
+            Some(Placed { value: Store::Sqlite(section.resolve(&path)), place: url.place })
         }
         _ => {
-            section.note(&place, "url", "is no store that we know", mend);
+            section.note(&url.place, "url", "is no store that we know", mend);
             None
         }
     }
@@ -109,13 +117,13 @@ fn store_url(section: &mut Section<'_>, mend: &str) -> Option<Placed<Store>> {
 /// Letters hold personal data, and the ledger none: they are never kept in one file.
 fn office(mut section: Section<'_>, ledger: Option<&Store>) -> Option<Office> {
     let mend = "write url = \"sqlite:ledger.letters.db\", or leave it out";
-    let url = store_url(&mut section, mend);
+    let url = section.text("url").and_then(|url| store_url(&section, url, mend));
     if let Some(url) = url.as_ref().filter(|url| Some(&url.value) == ledger) {
         section.note(&url.place, "url", "is the ledger's file, which must hold no personal data", mend);
     }
     let beside = |Store::Sqlite(ledger): &Store| Store::Sqlite(ledger.with_extension("letters.db"));
     let store = url.map(|url| url.value).or_else(|| ledger.map(beside));
-    let ingest = section.boolean("ingest", true);
+    let ingest = section.boolean("ingest").unwrap_or(true);
     let retention = section.duration("retention", 60 * MINUTE..=3_650 * DAY, 30 * DAY);
     section.finish();
     Some(Office { store: store?, ingest, retention })

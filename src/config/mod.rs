@@ -1,8 +1,9 @@
 //! The configuration as meant: a `Config` that exists is complete.
 //!
-//! [`raw`] is the file as typed, [`meaning`] and [`destination`] turn it into what is meant and collect everything that
-//! is wrong on the way. What only an adapter can judge (a connection string, a broker's URL) the composition root judges
-//! after this, with the places that are kept here.
+//! [`files`] lays what was typed (the file, those that it includes, the environment) into one [`tree`], of which
+//! [`section`] takes what [`meaning`] and [`destination`] ask for. Everything that is wrong is collected on the way. What
+//! only an adapter can judge (a connection string, a broker's URL) the composition root judges, as [`Judge`].
+//! [`catalogue`] is every key that is asked for: the schema and the documents are made from it.
 
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -11,22 +12,34 @@ use std::time::Duration;
 use crate::domain::repeat::Window;
 use crate::domain::retry::Limits;
 use crate::domain::route::Routes;
+use notes::Notes;
+use section::Section;
 
 pub mod problem;
 pub mod secret;
 pub mod destination;
+mod rotation;
 pub mod fields;
 pub mod salesforce;
 pub mod web_to_lead;
-mod raw;
+pub mod catalogue;
+pub mod keys;
+pub mod schema;
+mod notes;
+mod tree;
+mod environment;
+mod files;
+mod section;
+mod duration;
 mod meaning;
 mod spelling;
 
 pub use destination::{Access, Address, AzureTable, Batch, Cloud, Credential, Destination, Kind};
+pub use files::{Include, Sources};
 pub use problem::{Place, Problem, Severity};
-pub use raw::Placed;
 pub use salesforce::{Salesforce, SalesforceAuth};
-pub use secret::Secret;
+pub use secret::{Secret, Unreadable};
+pub use section::Placed;
 pub use spelling::nearest;
 pub use web_to_lead::WebToLead;
 
@@ -49,6 +62,7 @@ pub struct Config {
     pub destinations: Vec<Destination>,
     /// Every one leads to one of the destinations.
     pub routes: Routes,
+    pub include: Vec<Include>,
     /// What does not keep us from starting.
     pub warnings: Vec<Problem>,
 }
@@ -59,6 +73,8 @@ pub struct Broker {
     pub url: Placed<Secret>,
     /// What the names of our exchange and queues begin with.
     pub prefix: String,
+    /// Whether what became of each event is told to an exchange of its own.
+    pub fates: bool,
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -126,23 +142,43 @@ pub enum LogLevel {
 /// 128 bits: as many as a lead key has.
 pub const KEY_SECRET_MIN: usize = 16;
 
+/// What an adapter can judge by itself.
+pub enum Part<'a> {
+    Broker(&'a Broker),
+    Destination(&'a Destination),
+}
+
+pub type Judge<'a> = &'a dyn Fn(Part<'_>) -> Vec<Problem>;
+
 impl Config {
-    /// Reads the file, or tells everything that is wrong with it.
-    pub fn load(file: &Path) -> Result<Self, Vec<Problem>> {
-        match std::fs::read_to_string(file) {
-            Ok(text) => Self::parse(file, &text),
+    /// Reads the file, those that it includes and the environment, or tells everything that is wrong with them.
+    pub fn load(main: &Path, judge: Judge<'_>) -> Result<Self, Vec<Problem>> {
+        Self::load_beside(main, &[], judge)
+    }
+
+    /// The same, with more files than are there.
+    pub fn load_beside(main: &Path, beside: &[(PathBuf, String)], judge: Judge<'_>) -> Result<Self, Vec<Problem>> {
+        match std::fs::read_to_string(main) {
+            Ok(text) => {
+                let environment = std::env::vars_os().collect();
+                Self::read(Sources { main, text: &text, beside, environment }, judge)
+            }
             Err(error) => {
-                let place = Place { file: file.into(), line: 1 };
+                let place = Place::Line { file: main.into(), line: 1 };
                 let mend = "write one, or name another with --config or LEADRELAY_CONFIG";
                 Err(vec![Problem::error(&place, "", format!("cannot be read: {error}"), mend)])
             }
         }
     }
 
-    /// `file` is what problems name, and where relative paths count from.
+    /// Of a text alone. `file` is what problems name, and where relative paths count from.
     pub fn parse(file: &Path, text: &str) -> Result<Self, Vec<Problem>> {
-        let notes = raw::Notes::new(file, text);
-        let config = raw::parse(text, &notes).and_then(|table| meaning::of(&table, &notes));
+        Self::read(Sources { main: file, text, beside: &[], environment: Vec::new() }, &|_| Vec::new())
+    }
+
+    pub fn read(sources: Sources<'_>, judge: Judge<'_>) -> Result<Self, Vec<Problem>> {
+        let notes = Notes::new(sources.main);
+        let config = Self::noted(sources, &notes, judge);
         let problems = notes.into_problems();
         match config {
             Some(config) if problems.iter().all(|problem| problem.severity == Severity::Warning) => {
@@ -150,6 +186,12 @@ impl Config {
             }
             _ => Err(problems),
         }
+    }
+
+    fn noted(sources: Sources<'_>, notes: &Notes, judge: Judge<'_>) -> Option<Self> {
+        let place = Place::Line { file: sources.main.into(), line: 1 };
+        let (table, include) = files::read(sources, notes)?;
+        meaning::of(Section::root(&table, place, notes), include, notes, judge)
     }
 
     pub fn destination(&self, name: &str) -> Option<&Destination> {

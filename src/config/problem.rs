@@ -5,12 +5,36 @@ use std::fmt;
 use std::path::Path;
 use std::sync::Arc;
 
-/// A line of a file.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub struct Place {
-    pub file: Arc<Path>,
-    /// From 1.
-    pub line: usize,
+/// Where something was written.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Place {
+    /// A line of a file, from 1.
+    Line { file: Arc<Path>, line: usize },
+    /// An environment variable that overrides a key.
+    Variable(Arc<str>),
+}
+
+impl Place {
+    pub fn file(&self) -> Option<&Path> {
+        match self {
+            Self::Line { file, .. } => Some(file),
+            Self::Variable(_) => None,
+        }
+    }
+
+    pub fn line(&self) -> Option<usize> {
+        match self {
+            Self::Line { line, .. } => Some(*line),
+            Self::Variable(_) => None,
+        }
+    }
+
+    pub fn variable(&self) -> Option<&str> {
+        match self {
+            Self::Line { .. } => None,
+            Self::Variable(name) => Some(name),
+        }
+    }
 }
 
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -54,7 +78,10 @@ impl Problem {
 
 impl fmt::Display for Place {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}:{}", self.file.display(), self.line)
+        match self {
+            Self::Line { file, line } => write!(f, "{}:{line}", file.display()),
+            Self::Variable(name) => f.write_str(name),
+        }
     }
 }
 

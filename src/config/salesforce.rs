@@ -2,8 +2,8 @@
 
 use super::destination::url;
 use super::fields;
-use super::raw::{Placed, Section};
 use super::secret::Secret;
+use super::section::{Placed, Section};
 use crate::domain::event::CustomerField;
 use crate::domain::mapping::Mapping;
 
@@ -49,8 +49,8 @@ pub fn of(section: &mut Section<'_>, allow_plaintext: bool) -> Option<Salesforce
     let country = section.choice("country_field", &[("Country", "Country"), ("CountryCode", "CountryCode")]);
     let api_version = api_version(section);
     let fields = mappings(section, external_id_field.as_deref());
-    let allow_duplicates = section.boolean("allow_duplicates", false);
-    let assign = section.has("assign").then(|| section.boolean("assign", false));
+    let allow_duplicates = section.boolean("allow_duplicates").unwrap_or_default();
+    let assign = section.boolean("assign");
     let api_usage_max = section.integer("api_usage_max", 1..=100, 95).value as u8;
     let missing = !section.has("auth");
     let auth = section.section("auth");
@@ -105,7 +105,7 @@ fn api_version(section: &mut Section<'_>) -> String {
 }
 
 fn mappings(section: &mut Section<'_>, external_id_field: Option<&str>) -> Vec<Mapping> {
-    let mappings = fields::of(section.section("fields"));
+    let mappings = fields::of(section.fields("fields"));
     let customer = CustomerField::ALL.map(CustomerField::name);
     let kept = ["CountryCode", "DoNotCall", "HasOptedOutOfEmail", "Id"];
     let ours = || customer.into_iter().chain(kept).chain(external_id_field);

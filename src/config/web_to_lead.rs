@@ -2,7 +2,7 @@
 
 use super::destination::url;
 use super::fields;
-use super::raw::{Placed, Section};
+use super::section::{Placed, Section};
 use crate::domain::allowance::{Daily, OnDailyLimit};
 use crate::domain::mapping::Mapping;
 use crate::domain::reply::OnUnknown;
@@ -73,7 +73,7 @@ fn oid(section: &mut Section<'_>) -> Option<String> {
 }
 
 /// The last three characters of an id in 18: for each five of the 15, which of them are capitals.
-fn suffix(id: &str) -> String {
+pub fn suffix(id: &str) -> String {
     const DIGITS: [u8; 32] = *b"ABCDEFGHIJKLMNOPQRSTUVWXYZ012345";
     let capitals = |five: &[u8]| {
         let bits = five.iter().enumerate().map(|(place, c)| usize::from(c.is_ascii_uppercase()) << place);
@@ -82,10 +82,15 @@ fn suffix(id: &str) -> String {
     id.as_bytes().chunks(5).map(capitals).collect()
 }
 
+/// Whether an input of the form is ours to fill, or nobody's.
+pub fn is_ours(input: &str) -> bool {
+    OURS.iter().any(|name| name.eq_ignore_ascii_case(input))
+}
+
 fn mappings(section: &mut Section<'_>) -> Vec<Mapping> {
-    let mappings = fields::of(section.section("fields"));
+    let mappings = fields::of(section.fields("fields"));
     for Placed { value, place } in &mappings {
-        if OURS.iter().any(|name| name.eq_ignore_ascii_case(&value.field)) {
+        if is_ours(&value.field) {
             let key = format!("fields.{}", value.field);
             section.note(place, &key, "is not yours to fill", "take it out");
         }

@@ -17,6 +17,7 @@ pub mod http;
 pub mod azure_table;
 pub mod salesforce;
 pub mod held;
+pub mod renewing;
 pub mod memory;
 
 #[async_trait]
@@ -68,7 +69,7 @@ pub struct Limits {
 pub struct Group(pub String);
 
 /// One lead to send, with the proof that it is ours to send.
-#[derive(Debug)]
+#[derive(Clone, Copy, Debug)]
 pub struct Parcel<'a> {
     pub lead: &'a Lead,
     pub write: &'a Write,

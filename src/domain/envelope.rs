@@ -105,6 +105,8 @@ pub const REPLAY_OF: &str = "x-leadrelay-replay-of";
 pub const ATTEMPTS: &str = "x-leadrelay-attempts";
 pub const LEAD_KEY: &str = "x-leadrelay-lead-key";
 pub const MARK: &str = "x-leadrelay-mark";
+/// When a message in a retry queue comes back: for people, as nothing decides by it.
+pub const DUE: &str = "x-leadrelay-due";
 /// Since when a replayed message has been known: its event's times fall back to this, whatever becomes of it.
 pub const KNOWN_SINCE: &str = "x-leadrelay-known-since";
 
@@ -216,6 +218,11 @@ pub fn trace_id(properties: &Properties) -> Option<&str> {
     let mut parts = properties.headers.get("traceparent")?.as_text()?.split('-').skip(1);
     let is_hex = |id: &&str| id.len() == 32 && id.bytes().all(|byte| matches!(byte, b'0'..=b'9' | b'a'..=b'f'));
     parts.next().filter(is_hex)
+}
+
+/// When a message in a retry queue comes back, if it says so.
+pub fn due(properties: &Properties) -> Option<Timestamp> {
+    properties.headers.get(DUE)?.as_text()?.parse().ok()
 }
 
 /// What a republished message says about itself.

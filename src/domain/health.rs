@@ -1,6 +1,8 @@
 //! A destination's health: a pure state machine. Time and chance are arguments.
 //!
 //! A destination's trouble is never a message's fault: while the lane is not closed, nothing is charged to a message.
+//! What operators order stands above what the destination does: while they have it paused, nothing ends the pause but
+//! their own word.
 
 use std::time::{Duration, Instant};
 
@@ -33,6 +35,22 @@ pub enum State {
     HalfOpen {
         cause: Cause,
     },
+    /// By an operator's order, until another order; it was in this trouble then.
+    Paused {
+        trouble: Option<Cause>,
+    },
+}
+
+impl Cause {
+    pub fn label(self) -> &'static str {
+        match self {
+            Self::Transient => "transient",
+            Self::Throttled => "throttled",
+            Self::Credentials => "credentials",
+            Self::Rejecting => "rejecting",
+            Self::DailyLimit => "daily_limit",
+        }
+    }
 }
 
 impl State {
@@ -41,18 +59,22 @@ impl State {
         match self {
             Self::Closed => "closed",
             Self::HalfOpen { .. } => "half_open",
-            Self::Open { cause, .. } => match cause {
-                Cause::Transient => "transient",
-                Cause::Throttled => "throttled",
-                Cause::Credentials => "credentials",
-                Cause::Rejecting => "rejecting",
-                Cause::DailyLimit => "daily_limit",
-            },
+            Self::Open { cause, .. } => cause.label(),
+            Self::Paused { .. } => "paused",
         }
     }
 
-    pub const LABELS: [&'static str; 7] =
-        ["closed", "transient", "throttled", "credentials", "rejecting", "daily_limit", "half_open"];
+    /// The trouble that the destination is in.
+    pub fn trouble(self) -> Option<Cause> {
+        match self {
+            Self::Closed => None,
+            Self::Open { cause, .. } | Self::HalfOpen { cause } => Some(cause),
+            Self::Paused { trouble } => trouble,
+        }
+    }
+
+    pub const LABELS: [&'static str; 8] =
+        ["closed", "transient", "throttled", "credentials", "rejecting", "daily_limit", "half_open", "paused"];
 }
 
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -104,8 +126,20 @@ pub struct Health {
     /// The one lead of which every failed round in the row consisted, while that is so.
     failing_alone: Option<LeadKey>,
     rejections: Option<(Code, u32)>,
+    /// Rejections that an operator has called right.
+    accepted: Option<Acceptance>,
+    /// What the destination said when it was last opened.
+    code: Option<Code>,
     last_success: Option<Instant>,
     opened_at: Option<Instant>,
+}
+
+/// Which rejections are right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+enum Acceptance {
+    With(Code),
+    /// Those with the code that comes next.
+    WithTheNext,
 }
 
 impl Health {
@@ -117,6 +151,8 @@ impl Health {
             failed_rounds: 0,
             failing_alone: None,
             rejections: None,
+            accepted: None,
+            code: None,
             last_success: None,
             opened_at: None,
         }
@@ -124,6 +160,11 @@ impl Health {
 
     pub fn state(&self) -> State {
         self.state
+    }
+
+    /// What the destination said that brought it into its trouble.
+    pub fn code(&self) -> Option<&Code> {
+        self.code.as_ref().filter(|_| self.state.trouble().is_some())
     }
 
     /// Whether a pause has run out, and one lead may probe.
@@ -144,6 +185,10 @@ impl Health {
         (started, now): (Instant, Instant),
         jitter: f64,
     ) -> Suspects {
+        if matches!(self.state, State::Paused { .. }) {
+            // Sent before the order, as nothing starts after it.
+            return Suspects::Hold;
+        }
         if self.opened_at.is_some_and(|opened| started <= opened) {
             // Sent before the pause, for none starts in it: it says nothing of the destination as it is now.
             return if matches!(self.state, State::Open { cause: Cause::Rejecting, .. }) {
@@ -159,6 +204,7 @@ impl Health {
         let succeeded_since = self.last_success.is_some_and(|success| success > started);
         if let Some(pause) = (!succeeded_since).then(|| self.asked_pause(replies, jitter)).flatten() {
             self.open(pause.0, now + pause.1, now);
+            self.code = replies.iter().find_map(Reply::code).cloned();
             return Suspects::Hold;
         }
         if replies.iter().any(|reply| matches!(reply, Reply::Rejected(_))) {
@@ -166,6 +212,7 @@ impl Health {
         }
         if !replies.is_empty() {
             self.fail(alone, now, jitter);
+            self.code = replies.iter().find_map(Reply::code).cloned();
         }
         Suspects::Hold
     }
@@ -181,7 +228,7 @@ impl Health {
 
     /// A pause that the destination itself asks for: nothing in the round was accepted.
     fn asked_pause(&self, replies: &[Reply], jitter: f64) -> Option<(Cause, Duration)> {
-        let doubling = || self.pause(jitter);
+        let doubling = || self.next_pause(jitter);
         replies.iter().find_map(|reply| match reply {
             Reply::Credentials(_) => Some((Cause::Credentials, doubling())),
             Reply::Throttled { retry_after, .. } => {
@@ -195,17 +242,58 @@ impl Health {
     }
 
     /// 1 s, 2 s, 4 s … 5 min, up to a quarter longer.
-    fn pause(&self, jitter: f64) -> Duration {
+    fn next_pause(&self, jitter: f64) -> Duration {
         let doubled = self.policy.pause_first.saturating_mul(1 << self.pauses.min(16));
         doubled.min(self.policy.pause_max).mul_f64(1.0 + jitter * 0.25)
     }
 
     /// No lead may be sent before `until`, whatever the destination says: its day is full.
     pub fn fill(&mut self, until: Instant, now: Instant) {
-        if !matches!(self.state, State::Open { .. }) {
+        if !matches!(self.state, State::Open { .. } | State::Paused { .. }) {
             self.state = State::Open { cause: Cause::DailyLimit, until };
+            self.code = None;
             self.opened_at = Some(now);
         }
+    }
+
+    /// As an operator ordered, whatever the destination says.
+    pub fn pause(&mut self, now: Instant) {
+        self.state = State::Paused { trouble: self.state.trouble() };
+        self.opened_at = Some(now);
+    }
+
+    /// As an operator ordered. A destination that was in trouble shows first by one lead whether it is mended; it need
+    /// not wait for that until its time has come.
+    pub fn resume(&mut self) {
+        self.state = match self.state.trouble() {
+            None => State::Closed,
+            Some(cause) => State::HalfOpen { cause },
+        };
+    }
+
+    /// As an operator ordered, who has looked at them: rejections with this code (or the one for which the lane pauses,
+    /// or the next one) are the leads' own fault, until [`Self::end_acceptance`].
+    pub fn accept_rejections(&mut self, code: Option<Code>) {
+        let rejecting = self.state.trouble() == Some(Cause::Rejecting);
+        let code = code.or_else(|| self.code.clone().filter(|_| rejecting));
+        self.accepted = Some(code.map_or(Acceptance::WithTheNext, Acceptance::With));
+        self.resume();
+        if rejecting {
+            self.close();
+        }
+    }
+
+    pub fn end_acceptance(&mut self) {
+        self.accepted = None;
+    }
+
+    pub fn is_accepting(&self) -> bool {
+        self.accepted.is_some()
+    }
+
+    /// Whether an operator has called this rejection right.
+    pub fn accepts(&self, reply: &Reply) -> bool {
+        matches!((&self.accepted, reply), (Some(Acceptance::With(accepted)), Reply::Rejected(code)) if accepted == code)
     }
 
     fn open(&mut self, cause: Cause, until: Instant, now: Instant) {
@@ -225,45 +313,57 @@ impl Health {
         }
         let probing = matches!(self.state, State::HalfOpen { .. });
         if probing || self.failed_rounds >= self.policy.transient_rounds {
-            self.open(Cause::Transient, now + self.pause(jitter), now);
+            self.open(Cause::Transient, now + self.next_pause(jitter), now);
         }
     }
 
     fn reject(&mut self, replies: &[Reply], succeeded_since: bool, now: Instant) -> Suspects {
         // Accepted since, by a destination that may have changed its mind between: many at once are no accident.
-        let rejected = replies.iter().filter(|reply| matches!(reply, Reply::Rejected(_))).count();
+        let codes = self.unaccepted(replies);
+        let rejected = codes.len();
         if succeeded_since && rejected < self.policy.reject_fuse as usize {
             return Suspects::Blame;
         }
-        if self.state == (State::HalfOpen { cause: Cause::Rejecting }) {
+        if let (State::HalfOpen { cause: Cause::Rejecting }, Some(code)) = (self.state, codes.first()) {
             self.open(Cause::Rejecting, now + self.policy.rejecting_probe, now);
+            self.code = Some(code.clone());
             return Suspects::Clear;
         }
         // It answered, and neither refused our credentials nor was overloaded: whatever the pause was for is over.
-        self.state = State::Closed;
-        self.failed_rounds = 0;
-        self.opened_at = None;
+        self.close();
         let mut verdict = Suspects::Hold;
-        for code in replies.iter().filter_map(|reply| match reply {
-            Reply::Rejected(code) => Some(code),
-            _ => None,
-        }) {
+        for code in codes {
             match &mut self.rejections {
-                Some((held, count)) if held == code => *count += 1,
+                Some((held, count)) if *held == code => *count += 1,
                 other => {
-                    if other.replace((code.clone(), 1)).is_some() {
+                    if other.replace((code, 1)).is_some() {
                         // Another code: the row is broken, and those before it are to blame themselves.
                         verdict = Suspects::Blame;
                     }
                 }
             }
         }
-        if self.rejections.as_ref().is_some_and(|(_, count)| *count >= self.policy.reject_fuse) {
-            self.rejections = None;
+        if let Some((code, _)) = self.rejections.take_if(|(_, count)| *count >= self.policy.reject_fuse) {
             self.open(Cause::Rejecting, now + self.policy.rejecting_probe, now);
+            self.code = Some(code);
             return Suspects::Clear;
         }
         verdict
+    }
+
+    fn close(&mut self) {
+        self.state = State::Closed;
+        self.failed_rounds = 0;
+        self.opened_at = None;
+    }
+
+    /// The codes of the rejections that no operator has called right.
+    fn unaccepted(&mut self, replies: &[Reply]) -> Vec<Code> {
+        let rejected = || replies.iter().filter(|reply| matches!(reply, Reply::Rejected(_)));
+        if self.accepted == Some(Acceptance::WithTheNext) {
+            self.accepted = rejected().find_map(Reply::code).cloned().map(Acceptance::With);
+        }
+        rejected().filter(|reply| !self.accepts(reply)).filter_map(Reply::code).cloned().collect()
     }
 }
 

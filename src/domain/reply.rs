@@ -174,4 +174,10 @@ impl Reply {
     pub fn is_accepted(&self) -> bool {
         matches!(self, Self::Accepted(_))
     }
+
+    /// Nobody was there, or no whole answer came.
+    pub fn is_unreachable(&self) -> bool {
+        let code = self.code().map(|code| code.as_str());
+        matches!(code, Some("no_such_host" | "not_connected" | "tls_failed" | "timeout" | "connection_lost"))
+    }
 }

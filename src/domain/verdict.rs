@@ -90,6 +90,17 @@ pub enum Reason {
     Unknown(Code),
 }
 
+impl Fate {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Delivered => "delivered",
+            Self::Duplicate => "duplicate",
+            Self::Suppressed => "suppressed",
+            Self::Unmarked => "unmarked",
+        }
+    }
+}
+
 impl Reason {
     pub fn name(&self) -> &'static str {
         self.cause().name()
@@ -125,10 +136,7 @@ impl Verdict {
     /// The `fate` label of `leadrelay_settled_total`.
     pub fn fate(&self) -> &'static str {
         match self {
-            Self::Ack(Fate::Delivered) => "delivered",
-            Self::Ack(Fate::Duplicate) => "duplicate",
-            Self::Ack(Fate::Suppressed) => "suppressed",
-            Self::Ack(Fate::Unmarked) => "unmarked",
+            Self::Ack(fate) => fate.name(),
             Self::Retry { .. } => "retried",
             Self::Wait => "waiting",
             Self::DeadLetter(_) => "dead",

@@ -77,3 +77,23 @@ impl Claims {
 fn subject(claim: &Claim) -> Subject {
     (claim.key(), claim.destination().clone())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use super::*;
+    use crate::store::ledger::VERIFIED_FOR;
+
+    #[tokio::test(start_paused = true)]
+    async fn a_claim_covers_no_send_that_could_outlast_its_lease_and_none_long_after_it_was_verified() {
+        let now = Instant::now();
+        let destination = DestinationName::parse("contoso").expect("a legal name");
+        let claim = Claims::default().grant((LeadKey::from_bytes([0; 16]), destination), None, 1, now);
+        let claim = claim.expect("nobody else has it");
+        let (moment, brief) = (Duration::from_millis(1), Duration::from_secs(15));
+        let covers = |timeout, after| claim.covers(timeout, now + after);
+        assert!(covers(LEASE - moment, Duration::ZERO) && !covers(LEASE, Duration::ZERO));
+        assert!(covers(brief, VERIFIED_FOR - moment) && !covers(brief, VERIFIED_FOR));
+    }
+}

@@ -12,6 +12,7 @@ use tokio::time::Instant;
 
 use super::intents::Holder;
 use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::order::{Kept, Order};
 use crate::domain::repeat::Record;
 use crate::domain::reply::OnUnknown;
 use crate::domain::route::DestinationName;
@@ -59,6 +60,16 @@ pub trait Ledger: Send + Sync + 'static {
 
     /// Every destination that ever had a wait queue.
     async fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError>;
+
+    /// Keeps an operator's order, durably, and answers its number. Under no epoch: whoever gives it, whoever owns the
+    /// ledger obeys it.
+    async fn give_order(&self, order: Order) -> Result<u64, LedgerError>;
+
+    /// The latest order of every destination that ever had one.
+    async fn orders(&self) -> Result<Vec<Kept>, LedgerError>;
+
+    /// Remembers, durably, that an order has come to its end.
+    async fn end_order(&self, number: u64) -> Result<(), LedgerError>;
 
     /// What is known of one lead, at every destination.
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError>;

@@ -15,6 +15,7 @@ use super::ledger::{
     Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
 };
 use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::order::{Kept, Order};
 use crate::domain::repeat::{self, Record};
 use crate::domain::route::DestinationName;
 
@@ -36,6 +37,8 @@ struct Store {
     posts: BTreeMap<(DestinationName, i64), u64>,
     withdrawals: HashMap<PersonKey, Timestamp>,
     wait_queues: BTreeSet<DestinationName>,
+    /// All that were ever given, the first with number 1.
+    orders: Vec<Kept>,
     failing: bool,
     calls: Calls,
 }
@@ -182,6 +185,25 @@ impl Ledger for MemoryLedger {
 
     async fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError> {
         Ok(self.store()?.wait_queues.iter().cloned().collect())
+    }
+
+    async fn give_order(&self, order: Order) -> Result<u64, LedgerError> {
+        let mut store = self.store()?;
+        let number = store.orders.len() as u64 + 1;
+        store.orders.push(Kept { number, order, done: false });
+        Ok(number)
+    }
+
+    async fn orders(&self) -> Result<Vec<Kept>, LedgerError> {
+        let store = self.store()?;
+        let latest: BTreeMap<_, _> = store.orders.iter().map(|kept| (&kept.order.destination, kept)).collect();
+        Ok(latest.into_values().cloned().collect())
+    }
+
+    async fn end_order(&self, number: u64) -> Result<(), LedgerError> {
+        let mut store = self.store()?;
+        store.orders.iter_mut().filter(|kept| kept.number == number).for_each(|kept| kept.done = true);
+        Ok(())
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

@@ -1,7 +1,9 @@
 //! The metrics, all of them, each with bounded labels and base units.
 
+use std::collections::BTreeMap;
 use std::sync::Mutex;
 
+use prometheus::core::Collector;
 use prometheus::{
     Encoder, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts, Registry,
     TextEncoder,
@@ -48,6 +50,9 @@ pub struct Metrics {
     pub unsettled_dropped: IntCounter,
     pub unknown_vocabulary: IntCounterVec,
     pub unknown_members: IntCounter,
+    pub config_reloads: IntCounterVec,
+    pub fates_told: IntCounter,
+    pub fates_dropped: IntCounter,
 }
 
 impl Metrics {
@@ -66,7 +71,7 @@ impl Metrics {
             lane_state: make.gauges(
                 "lane_state",
                 "1 for the state that the lane is in: closed, transient, throttled, credentials, rejecting, daily_limit, \
-                 half_open",
+                 half_open, paused",
                 &["destination", "state"],
             ),
             waiting: make.gauges("waiting", "Messages in the destination's wait queue", &["destination"]),
@@ -92,6 +97,9 @@ impl Metrics {
             unsettled_dropped: make.counter("unsettled_dropped_total", "Messages dropped unsettled: must stay 0"),
             unknown_vocabulary: make.counters("unknown_vocabulary_total", "Sources and actions not known", &["part"]),
             unknown_members: make.counter("unknown_members_total", "Members of events that are not in the contract"),
+            config_reloads: make.counters("config_reloads_total", "Reloads asked for, by what became of them", &["result"]),
+            fates_told: make.counter("fates_told_total", "Fates told to the exchange of fates"),
+            fates_dropped: make.counter("fates_dropped_total", "Fates that could not be told"),
             registry: registry.clone(),
             one_fate: Mutex::new(()),
         };
@@ -118,6 +126,12 @@ impl Metrics {
         self.in_flight.get().try_into().unwrap_or_default()
     }
 
+    /// What was received, by origin; what was settled, by fate and destination; what is in flight: of one moment.
+    pub(super) fn one_fate_each(&self) -> (Vec<Sample>, Vec<Sample>, u64) {
+        let _one = self.one_fate.lock();
+        (samples(&self.received), samples(&self.settled), self.in_flight())
+    }
+
     /// As Prometheus reads it.
     pub fn render(&self) -> String {
         let mut text = Vec::new();
@@ -139,6 +153,19 @@ impl Default for Metrics {
     fn default() -> Self {
         Self::new()
     }
+}
+
+/// A counter's labels, by name, and its value.
+pub(super) type Sample = (BTreeMap<String, String>, u64);
+
+fn samples(counters: &IntCounterVec) -> Vec<Sample> {
+    let families = counters.collect();
+    let metrics = families.iter().flat_map(|family| family.get_metric());
+    let labels = |metric: &prometheus::proto::Metric| {
+        metric.get_label().iter().map(|label| (label.name().to_owned(), label.value().to_owned())).collect()
+    };
+    // A counter of integers, which the format has as a float.
+    metrics.map(|metric| (labels(metric), metric.get_counter().get_value() as u64)).collect()
 }
 
 /// Makes and registers metrics under the one prefix.

@@ -1,4 +1,4 @@
-//! `/metrics`, `/healthz` and `/readyz`, on one address. None needs a token: none tells anything of a person.
+//! `/metrics`, `/healthz`, `/readyz` and `/status`, on one address. None needs a token: none tells anything of a person.
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -23,6 +23,17 @@ pub enum Phase {
     Stopping,
 }
 
+impl Phase {
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Starting => "starting",
+            Self::StandingBy => "standing by",
+            Self::Working => "working",
+            Self::Stopping => "stopping",
+        }
+    }
+}
+
 pub async fn bind(address: SocketAddr) -> anyhow::Result<TcpListener> {
     TcpListener::bind(address).await.with_context(|| {
         format!("failed to listen on {address}: is another leadrelay running? http.listen sets another address")
@@ -34,6 +45,7 @@ pub async fn serve(listener: TcpListener, telemetry: Arc<Telemetry>) {
         .route("/metrics", get(metrics))
         .route("/healthz", get(healthz))
         .route("/readyz", get(readyz))
+        .route("/status", get(status))
         .with_state(telemetry);
     if let Err(error) = axum::serve(listener, router).await {
         tracing::error!(%error, "the HTTP listener ended");
@@ -42,6 +54,11 @@ pub async fn serve(listener: TcpListener, telemetry: Arc<Telemetry>) {
 
 async fn metrics(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4; charset=utf-8")], telemetry.metrics.render())
+}
+
+/// What `leadrelay status` shows of the worker, as one JSON object.
+async fn status(State(telemetry): State<Arc<Telemetry>>) -> impl IntoResponse {
+    ([(header::CONTENT_TYPE, "application/json")], telemetry.status().to_string())
 }
 
 /// That this is answered shows that the process's loop turns.

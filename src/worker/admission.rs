@@ -16,6 +16,7 @@ use crate::broker::settle::{About, Settlement};
 use crate::broker::{Outgoing, Queue, Unsettled};
 use crate::domain::envelope::{self, Envelope, HeaderValue, Headers, Message, Properties, Stamp};
 use crate::domain::event::{self, Event};
+use crate::domain::fate::Subject;
 use crate::domain::lead::{Lead, Purpose};
 use crate::domain::lead_key::Keyring;
 use crate::domain::route::{DestinationName, Offer, Routes};
@@ -29,8 +30,9 @@ pub struct Admission {
     lanes: HashMap<DestinationName, LaneHandle>,
     /// Undecodable messages in a row.
     undecodable: AtomicU32,
-    /// Messages in a row that did not come back often.
+    /// Messages of the inbox in a row that did not come back often, and of wait queues.
     unsuspicious: AtomicU32,
+    unsuspicious_waiting: AtomicU32,
 }
 
 /// So many unsuspicious messages in a row end the caution; at the start, one. Each return to full speed risks one more return of all that
@@ -40,6 +42,8 @@ const UNSUSPICIOUS: u32 = 100;
 /// What a message turned out to be.
 enum Read {
     Finding(Finding),
+    /// No route for its offer.
+    Unroutable(Box<Event>),
     Withdrawal(Box<Event>),
     Lead(Box<Lead>),
 }
@@ -47,16 +51,19 @@ enum Read {
 impl Admission {
     pub fn new(shop: Arc<Shop>, routes: Routes, lanes: Vec<LaneHandle>) -> Self {
         let lanes = lanes.into_iter().map(|lane| (lane.name.clone(), lane)).collect();
-        Self { shop, routes, lanes, undecodable: AtomicU32::new(0), unsuspicious: AtomicU32::new(UNSUSPICIOUS - 1) }
+        let all_but_one = || AtomicU32::new(UNSUSPICIOUS - 1);
+        let (unsuspicious, unsuspicious_waiting) = (all_but_one(), all_but_one());
+        Self { shop, routes, lanes, undecodable: AtomicU32::new(0), unsuspicious, unsuspicious_waiting }
     }
 
     pub fn shop(&self) -> &Arc<Shop> {
         &self.shop
     }
 
-    /// Takes in what one consumer had ready. Waits only for room in the one lane of a worker that has no other.
+    /// Takes in what one consumer had ready. Waits only for the ledger to take withdrawals, and for room in the one lane
+    /// of a worker that has no other.
     pub async fn admit(&self, messages: Vec<Unsettled>) {
-        let (mut settlements, mut withdrawals) = (Vec::new(), Vec::new());
+        let (mut settlements, mut withdrawals, mut leads) = (Vec::new(), Vec::new(), Vec::new());
         for unsettled in messages {
             let now = self.shop.clock.now();
             let envelope = Envelope::read(&unsettled.message.properties, now);
@@ -67,17 +74,26 @@ impl Admission {
             };
             match read {
                 Read::Finding(finding) => settlements.push(self.judge(unsettled, &envelope, &finding)),
+                Read::Unroutable(event) => {
+                    let settlement = self.judge(unsettled, &envelope, &Finding::Unroutable);
+                    settlements.push(Settlement { about: about(*event), ..settlement });
+                }
                 Read::Withdrawal(event) => withdrawals.push((unsettled, envelope, *event)),
                 Read::Lead(lead) => {
-                    let item = Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None };
-                    settlements.extend(self.place(item).await);
+                    leads.push(Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None });
                 }
             }
         }
         self.shop.settle(settlements);
+        // Before any lane sees a lead of this batch, whichever of the two came first.
         if !withdrawals.is_empty() {
             self.withdraw(withdrawals).await;
         }
+        let mut overflow = Vec::new();
+        for item in leads {
+            overflow.extend(self.place(item).await);
+        }
+        self.shop.settle(overflow);
     }
 
     /// A fuse that has blown spares what was sent before the broker knew. What is returned more than a few times for it
@@ -131,15 +147,20 @@ impl Admission {
     /// From what is received now we learn whether to take one message at a time: if the worker crashes with many in
     /// hand, the innocent are returned as often as the guilty.
     fn mind_returns(&self, delivery_count: u64, from_inbox: bool) {
-        let was_cautious = self.shop.gate.reasons().cautious;
-        if delivery_count > self.shop.settings.cautious_above {
+        let Shop { settings, gate, telemetry, .. } = &*self.shop;
+        let unsuspicious = if from_inbox { &self.unsuspicious } else { &self.unsuspicious_waiting };
+        if delivery_count > settings.cautious_above {
             self.unsuspicious.store(0, Ordering::Relaxed);
-            if !was_cautious {
-                self.shop.gate.change(|reasons| reasons.cautious = true);
-            }
-            self.shop.telemetry.intake_cautious(delivery_count);
-        } else if was_cautious && from_inbox && self.unsuspicious.fetch_add(1, Ordering::Relaxed) + 1 >= UNSUSPICIOUS {
-            self.shop.gate.change(|reasons| reasons.cautious = false);
+            self.unsuspicious_waiting.store(0, Ordering::Relaxed);
+            gate.change(|reasons| (reasons.cautious, reasons.cautious_of_waiting) = (true, true));
+            telemetry.intake_cautious(delivery_count);
+        } else if unsuspicious.load(Ordering::Relaxed) < UNSUSPICIOUS
+            && unsuspicious.fetch_add(1, Ordering::Relaxed) + 1 >= UNSUSPICIOUS
+        {
+            gate.change(|reasons| match from_inbox {
+                true => reasons.cautious = false,
+                false => reasons.cautious_of_waiting = false,
+            });
         }
     }
 
@@ -173,17 +194,17 @@ impl Admission {
     fn route(&self, message: &Message, event: Event) -> Read {
         let keyring = &self.shop.keyring;
         if !event.consent.granted {
-            return match read_mark(keyring, message) {
+            return match marked_for(keyring, message) {
                 Some(destination) if self.lanes.contains_key(&destination) => {
                     Read::Lead(Box::new(Lead::new(keyring, event, destination, Purpose::Mark)))
                 }
-                Some(_) => Read::Finding(Finding::Unroutable),
+                Some(_) => Read::Unroutable(Box::new(event)),
                 None => Read::Withdrawal(Box::new(event)),
             };
         }
         match self.routes.find(&event.offer) {
             Some(destination) => Read::Lead(Box::new(Lead::new(keyring, event, destination.clone(), Purpose::Deliver))),
-            None => Read::Finding(Finding::Unroutable),
+            None => Read::Unroutable(Box::new(event)),
         }
     }
 
@@ -246,11 +267,16 @@ impl Admission {
                 mark_message(&shop.keyring, &event, &standing, (event.consent.at, shop.clock.now()))
             };
             let companions = standing.into_iter().filter_map(mark).collect();
-            let about = About { occurred_at: Some(event.occurred_at), ..About::default() };
-            Settlement { about, companions, ..self.judge(unsettled, &envelope, &finding) }
+            Settlement { about: about(event), companions, ..self.judge(unsettled, &envelope, &finding) }
         });
         shop.settle(settlements.collect());
     }
+}
+
+/// What is known of an event that goes to no lane.
+fn about(event: Event) -> About {
+    let subject = Subject { event_id: event.id, offer: Some(event.offer), ..Subject::default() };
+    About { subject, occurred_at: Some(event.occurred_at) }
 }
 
 /// Asks ourselves, through the inbox, to mark a lead do-not-contact at the destination that holds it. Signed: from a
@@ -282,7 +308,7 @@ pub fn mark_message(
 }
 
 /// The destination at which we asked ourselves to mark the lead in `message`, if it is we who asked.
-fn read_mark(keyring: &Keyring, message: &Message) -> Option<DestinationName> {
+pub fn marked_for(keyring: &Keyring, message: &Message) -> Option<DestinationName> {
     let (destination, signature) = message.properties.headers.get(envelope::MARK)?.as_text()?.split_once(':')?;
     let signed = keyring.mark_signature(destination, &message.body) == signature.parse().ok()?;
     signed.then(|| DestinationName::parse(destination).ok()).flatten()

@@ -67,7 +67,7 @@ impl Drinker {
         let shop = Arc::clone(self.admission.shop());
         let mut reasons = shop.gate.watch();
         let before = *reasons.borrow_and_update();
-        let prefetch = if before.cautious { 1 } else { thirst.prefetch };
+        let prefetch = if before.cautious_of_waiting { 1 } else { thirst.prefetch };
         let subscription = match shop.steps.around(Step::Consume, shop.broker.consume(queue, prefetch)).await {
             Ok(subscription) => subscription,
             Err(error) => {
@@ -80,7 +80,7 @@ impl Drinker {
             tokio::select! {
                 () = shop.stop.take.cancelled() => {}
                 () = until(&mut self.thirst, |asked| asked.prefetch != thirst.prefetch) => {}
-                _ = reasons.wait_for(|now| now.cautious != before.cautious || now.ledger_gone) => {}
+                _ = reasons.wait_for(|now| now.cautious_of_waiting != before.cautious_of_waiting || now.ledger_gone) => {}
                 () = empty(&shop, queue, &self.name, &self.waiting) => {}
             }
         };

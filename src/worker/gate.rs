@@ -31,8 +31,11 @@ pub struct Reasons {
     pub ledger_gone: bool,
     /// The broker has taken no publishes for too long.
     pub blocked: bool,
-    /// Messages arrive that came back often: one of them may be what crashes us.
+    /// Messages arrive that came back often: one of them may be what crashes us. Also until the first message of the
+    /// inbox has shown otherwise.
     pub cautious: bool,
+    /// The same of the wait queues, where a first message shows nothing of the inbox, nor the other way round.
+    pub cautious_of_waiting: bool,
     /// Message after message was undecodable: until then nothing, then one probes.
     pub fuse_blown_until: Option<Instant>,
 }
@@ -55,7 +58,7 @@ pub struct Gate(watch::Sender<Reasons>);
 impl Gate {
     pub fn new() -> Self {
         // Until the first message shows otherwise: what crashes us may crash us before we have seen anything.
-        Self(watch::Sender::new(Reasons { cautious: true, ..Reasons::default() }))
+        Self(watch::Sender::new(Reasons { cautious: true, cautious_of_waiting: true, ..Reasons::default() }))
     }
 
     pub fn change(&self, change: impl FnOnce(&mut Reasons)) {

@@ -9,7 +9,7 @@
 //! ledger: rounds and settlings run beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -18,6 +18,7 @@ use tokio::time::Instant;
 
 use super::drinker::Thirst;
 use super::ledger_watch::LedgerState;
+use super::orders::Latest;
 use super::pending::Pending;
 use super::round::{Found, RoundEnd, Sender};
 use super::{Item, Shop};
@@ -30,6 +31,9 @@ use crate::domain::repeat::RepeatPolicy;
 use crate::domain::reply::Reply;
 use crate::domain::route::DestinationName;
 use crate::domain::verdict::{self, Finding, decide};
+
+mod obedience;
+mod shown;
 
 /// How the intake reaches a lane.
 pub struct LaneHandle {
@@ -51,6 +55,10 @@ pub struct Lane {
     waiting: watch::Receiver<u64>,
     ledger: watch::Receiver<LedgerState>,
     link: watch::Receiver<Link>,
+    orders: watch::Receiver<Latest>,
+    /// The number of the last order that we have obeyed.
+    obeyed: u64,
+    shown: shown::Shown,
     thirst: watch::Sender<Thirst>,
     /// When a message last went to the wait queue: for a while more may be there than we were told.
     diverted_at: Option<Instant>,
@@ -67,6 +75,10 @@ enum Event {
     Arrived(Box<Item>),
     NoMoreArrivals,
     RoundEnded(Box<RoundEnd>),
+    /// An operator has ordered something, of us or of others.
+    Ordered,
+    /// Somebody has looked how much waits.
+    DepthTold,
     /// Time has passed, or something that we watch has changed.
     Woken,
 }
@@ -84,14 +96,13 @@ impl Lane {
         let (offer, arrivals) = mpsc::channel(2 * share);
         let waiting = watch::Sender::new(0);
         let health = Health::new(shop.settings.health);
-        shop.telemetry.show_lane_state(&name, health.state());
         let handle = LaneHandle {
             name: name.clone(),
             arrivals: offer,
             room: Arc::new(Semaphore::new(share)),
             waiting: waiting.clone(),
         };
-        let lane = Self {
+        let mut lane = Self {
             health,
             pending: Pending::default(),
             rounds: JoinSet::new(),
@@ -100,11 +111,16 @@ impl Lane {
             waiting: waiting.subscribe(),
             ledger: shop.ledger_state.watch(),
             link: shop.broker.link(),
+            orders: shop.orders.watch(),
+            obeyed: 0,
+            shown: shown::Shown::new(shop.clock.now()),
             thirst,
             diverted_at: None,
             share,
-            sender: Arc::new(Sender { shop, name, destination, limits, policy, closed: AtomicBool::new(true) }),
+            sender: Arc::new(Sender::new(shop, name, destination, limits, policy)),
         };
+        lane.show();
+        lane.obey();
         (lane, handle, thirsty)
     }
 
@@ -117,6 +133,8 @@ impl Lane {
                 Event::Arrived(item) => self.arrive(*item),
                 Event::NoMoreArrivals => open = false,
                 Event::RoundEnded(end) => self.end_round(*end),
+                Event::Ordered => self.obey(),
+                Event::DepthTold => self.note_depth(),
                 Event::Woken => {}
             }
             self.keep_house();
@@ -138,7 +156,8 @@ impl Lane {
             },
             item = self.arrivals.recv(), if open => item.map_or(Event::NoMoreArrivals, |item| Event::Arrived(Box::new(item))),
             () = stop.cancelled(), if !stopping => Event::Woken,
-            Ok(()) = self.waiting.changed() => Event::Woken,
+            Ok(()) = self.waiting.changed() => Event::DepthTold,
+            Ok(()) = self.orders.changed() => Event::Ordered,
             Ok(()) = self.ledger.changed() => Event::Woken,
             Ok(()) = self.link.changed() => Event::Woken,
             () = tokio::time::sleep_until(wake_at) => Event::Woken,
@@ -153,9 +172,14 @@ impl Lane {
             self.sort_in(item, &mut diverted);
         }
         if !diverted.is_empty() {
-            self.diverted_at = Some(Instant::now());
-            self.settle_all(diverted, &Finding::LaneShut);
+            self.divert(diverted);
         }
+    }
+
+    fn divert(&mut self, items: Vec<Item>) {
+        self.diverted_at = Some(Instant::now());
+        self.note_diverted(&items);
+        self.settle_all(items, &Finding::LaneShut);
     }
 
     fn sort_in(&mut self, item: Item, diverted: &mut Vec<Item>) {
@@ -163,10 +187,13 @@ impl Lane {
         let goes_on = match self.health.state() {
             // A waiting message never overflows again.
             State::Closed => waited || !self.others_wait(),
-            State::Open { .. } => false,
+            State::Open { .. } | State::Paused { .. } => false,
             State::HalfOpen { .. } => waited || self.is_idle() && !self.others_wait(),
         };
         if goes_on {
+            if waited {
+                self.note_drunk(&item);
+            }
             let group = self.sender.destination.group(&item.lead);
             self.pending.push(group, item);
         } else {
@@ -193,7 +220,7 @@ impl Lane {
             // Another worker may own the ledger by now: no send starts.
             _ if !self.link.borrow().consuming => return,
             State::Closed => (limits.in_flight_max, limits.batch_max, false),
-            State::Open { .. } => return,
+            State::Open { .. } | State::Paused { .. } => return,
             State::HalfOpen { .. } => (1, 1, true),
         };
         while self.rounds.len() < rounds_max {
@@ -223,13 +250,14 @@ impl Lane {
         let lane = match state {
             State::Closed => verdict::Lane::Closed,
             State::Open { .. } | State::HalfOpen { .. } if probe => verdict::Lane::Probed,
-            State::Open { .. } | State::HalfOpen { .. } => verdict::Lane::Paused,
+            State::Open { .. } | State::HalfOpen { .. } | State::Paused { .. } => verdict::Lane::Paused,
         };
         for found in &found {
             self.pending.done(found.item.lead.key);
         }
         let hold = suspects == Suspects::Hold && state == State::Closed;
-        let (held, settled): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| hold && found.is_rejected());
+        let held = |found: &Found| hold && found.is_rejected() && !found.is_accepted_by(&self.health);
+        let (held, settled): (Vec<_>, Vec<_>) = found.into_iter().partition(held);
         let settlements = settled.into_iter().map(|found| self.judge(found, lane)).collect();
         self.shop().settle(settlements);
         let since = Instant::now();
@@ -242,10 +270,11 @@ impl Lane {
     fn change_state(&mut self, before: State, state: State) {
         self.shop().telemetry.lane_state(&self.sender.name, before, state);
         self.sender.closed.store(state == State::Closed, Ordering::Relaxed);
-        if let State::Open { .. } = state {
+        self.sender.paused.store(matches!(state, State::Paused { .. }), Ordering::Relaxed);
+        self.show();
+        if matches!(state, State::Open { .. } | State::Paused { .. }) {
             let put_back = self.pending.drain();
-            self.diverted_at = Some(Instant::now());
-            self.settle_all(put_back, &Finding::LaneShut);
+            self.divert(put_back);
         }
     }
 
@@ -290,8 +319,7 @@ impl Lane {
         self.release(long_held, verdict::Lane::Closed, None);
         if self.pending.oldest().is_some_and(|since| since.elapsed() >= self.shop().settings.hold_max) {
             let too_slow = self.pending.drain();
-            self.diverted_at = Some(Instant::now());
-            self.settle_all(too_slow, &Finding::LaneShut);
+            self.divert(too_slow);
         }
         if *self.ledger.borrow() == LedgerState::Gone || self.shop().stop.take.is_cancelled() {
             let left = self.pending.drain();
@@ -314,11 +342,11 @@ impl Lane {
         let state = self.health.state();
         let prefetch = match state {
             State::Closed => self.share.min(usize::from(u16::MAX)) as u16,
-            State::Open { .. } => 0,
+            State::Open { .. } | State::Paused { .. } => 0,
             // One at a time, and none while something is under way: it would only be put back.
             State::HalfOpen { .. } => u16::from(self.is_idle()),
         };
-        let paused = matches!(state, State::Open { .. });
+        let paused = matches!(state, State::Open { .. } | State::Paused { .. });
         Thirst { prefetch, watchful: !paused && (lately || state != State::Closed || self.others_wait()) }
     }
 
@@ -327,7 +355,7 @@ impl Lane {
         let far = Instant::now() + Duration::from_secs(3_600);
         let reopens = match self.health.state() {
             State::Open { until, .. } => Instant::from_std(until),
-            State::Closed | State::HalfOpen { .. } => far,
+            State::Closed | State::HalfOpen { .. } | State::Paused { .. } => far,
         };
         let later = |at: Instant| if at > Instant::now() { at } else { far };
         let oldest = self.suspects.iter().map(|suspect| suspect.since).min();
@@ -359,5 +387,9 @@ impl Found {
 
     fn is_rejected(&self) -> bool {
         matches!(self.reply(), Some(Reply::Rejected(_)))
+    }
+
+    fn is_accepted_by(&self, health: &Health) -> bool {
+        self.reply().is_some_and(|reply| health.accepts(reply))
     }
 }

@@ -17,6 +17,7 @@ use crate::broker::{Broker, Outgoing, Unsettled};
 use crate::clock::Clock;
 use crate::destination::Destination;
 use crate::domain::envelope::{Envelope, Stamp};
+use crate::domain::fate::Subject;
 use crate::domain::health;
 use crate::domain::lead::Lead;
 use crate::domain::lead_key::Keyring;
@@ -32,6 +33,7 @@ use crate::telemetry::Telemetry;
 pub mod intake;
 pub mod admission;
 pub mod lane;
+pub mod orders;
 pub mod pending;
 pub mod round;
 pub mod intents;
@@ -81,6 +83,8 @@ pub struct Settings {
     pub suspect_max: Duration,
     /// The ledger may be away this long before everything is handed back.
     pub ledger_patience: Duration,
+    /// How often the ledger is asked for operators' orders: they are obeyed within 5 s.
+    pub orders_every: Duration,
     /// How long what is in flight may take to finish when we stop.
     pub grace: Duration,
 }
@@ -98,6 +102,7 @@ impl Default for Settings {
             hold_max: Duration::from_secs(10 * 60),
             suspect_max: Duration::from_secs(5 * 60),
             ledger_patience: Duration::from_secs(60),
+            orders_every: Duration::from_secs(3),
             grace: Duration::from_secs(20),
         }
     }
@@ -124,11 +129,10 @@ pub struct Item {
 
 impl Item {
     pub fn settle(self, verdict: Verdict, companions: Vec<Outgoing>) -> Settlement {
-        let about = About {
-            destination: Some(self.lead.destination.clone()),
-            lead: Some(self.lead.key),
-            occurred_at: Some(self.lead.event.occurred_at),
-        };
+        let Lead { event, key, destination, .. } = self.lead;
+        let subject =
+            Subject { event_id: event.id, lead: Some(key), offer: Some(event.offer), destination: Some(destination) };
+        let about = About { subject, occurred_at: Some(event.occurred_at) };
         let stamp = Stamp::of(&self.envelope);
         Settlement { unsettled: self.unsettled, verdict, stamp, about, companions, room: self.room }
     }
@@ -152,6 +156,7 @@ pub struct Shop {
     pub ended: CancellationToken,
     pub ledger_state: ledger_watch::LedgerReports,
     pub gate: gate::Gate,
+    pub orders: orders::Orders,
 }
 
 impl Shop {
@@ -196,6 +201,8 @@ pub async fn run(parts: Parts, stop: Stop) -> Ended {
     tokio::spawn(shop.until_ended(ledger_watch::watch(Arc::clone(&shop))));
     tokio::spawn(shop.until_ended(gate::watch_publishing(Arc::clone(&shop), relieve)));
     let retired = remember_wait_queues(&shop, &destinations).await;
+    orders::learn(&shop).await;
+    tokio::spawn(shop.until_ended(orders::watch(Arc::clone(&shop))));
     let mut tasks = JoinSet::new();
     let share = shop.settings.share(destinations.len());
     let mut lanes = Vec::new();
@@ -260,6 +267,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         settling: TaskTracker::new(),
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
+        orders: orders::Orders::new(),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }

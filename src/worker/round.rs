@@ -34,6 +34,10 @@ pub struct Sender {
     pub policy: RepeatPolicy,
     /// The lane is closed: only then is a batch split, and a request repeated at once.
     pub closed: AtomicBool,
+    /// An operator has paused the lane: what of a batch has not gone out waits.
+    pub paused: AtomicBool,
+    /// An operator has called the rejections of some leads right: then no lead is rejected for its neighbours.
+    pub accepting: AtomicBool,
 }
 
 /// A lead and what was found of it.
@@ -52,6 +56,17 @@ pub struct RoundEnd {
 }
 
 impl Sender {
+    pub fn new(
+        shop: Arc<Shop>,
+        name: DestinationName,
+        destination: Arc<dyn Destination>,
+        limits: Limits,
+        policy: RepeatPolicy,
+    ) -> Self {
+        let (closed, paused, accepting) = (AtomicBool::new(true), AtomicBool::new(false), AtomicBool::new(false));
+        Self { shop, name, destination, limits, policy, closed, paused, accepting }
+    }
+
     /// Interrupted, it answers that it was, for every lead: none of them is charged anything.
     pub async fn round(self: Arc<Self>, items: Vec<Item>, probe: bool) -> RoundEnd {
         let started = Instant::now();
@@ -154,7 +169,9 @@ impl Sender {
     async fn send(&self, items: &[Item], progress: &mut [Progress]) {
         let ready = |(_, progress): &(usize, &Progress)| matches!(progress, Progress::Ready { .. });
         let all: Vec<usize> = progress.iter().enumerate().filter(ready).map(|(index, _)| index).collect();
-        let mut splitting = Splitting::new(all.len(), self.shop.settings.health.reject_fuse);
+        let fuse = self.shop.settings.health.reject_fuse;
+        let mut splitting =
+            Splitting::new(all.len(), (!self.accepting.load(Ordering::Relaxed)).then_some(fuse as usize));
         let mut parts = vec![all];
         while let Some(part) = parts.pop() {
             let part = self.renew(part, progress).await;
@@ -229,9 +246,10 @@ impl Sender {
 
     /// No send starts with a claim that could end before it, or that was not checked against the ledger lately.
     async fn renew(&self, part: Vec<usize>, progress: &mut [Progress]) -> Vec<usize> {
-        if !self.may_send() {
+        let paused = self.paused.load(Ordering::Relaxed).then_some(Finding::LaneShut);
+        if let Some(finding) = paused.or((!self.may_send()).then_some(Finding::Interrupted)) {
             for index in part {
-                self.give_up(&mut progress[index], Finding::Interrupted).await;
+                self.give_up(&mut progress[index], finding.clone()).await;
             }
             return Vec::new();
         }

@@ -8,15 +8,17 @@ pub struct Splitting {
     failures: usize,
     failures_max: usize,
     rejected: usize,
-    reject_fuse: usize,
+    /// So many rejections with nothing accepted tell that everything is rejected; `None`: whatever the others are
+    /// answered, each lead is to be rejected by itself.
+    reject_fuse: Option<usize>,
     accepted: bool,
 }
 
 impl Splitting {
-    pub fn new(len: usize, reject_fuse: u32) -> Self {
+    pub fn new(len: usize, reject_fuse: Option<usize>) -> Self {
         // A single culprit is found by halving in log2 steps; twice that without one success is an outage.
         let failures_max = 2 * (usize::BITS - len.leading_zeros()) as usize + 2;
-        Self { failures: 0, failures_max, rejected: 0, reject_fuse: reject_fuse as usize, accepted: false }
+        Self { failures: 0, failures_max, rejected: 0, reject_fuse, accepted: false }
     }
 
     pub fn failed(&mut self) {
@@ -40,7 +42,7 @@ impl Splitting {
 
     /// With nothing accepted, as many rejections as blow the fuse are enough to know.
     fn some_may_be_accepted(&self) -> bool {
-        self.accepted || self.rejected < self.reject_fuse
+        self.accepted || self.reject_fuse.is_none_or(|fuse| self.rejected < fuse)
     }
 
     fn some_may_succeed(&self) -> bool {

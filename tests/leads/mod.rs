@@ -6,6 +6,7 @@ use jiff::Timestamp;
 use leadrelay::domain::event::{Consent, Customer, CustomerField, Event};
 use leadrelay::domain::lead::{Lead, Purpose};
 use leadrelay::domain::lead_key::{Digest, Keyring, PersonKey};
+use leadrelay::domain::order::{Order, Ordered, Reason};
 use leadrelay::domain::repeat::{Record, Write, recorded};
 use leadrelay::domain::route::{DestinationName, Offer};
 use leadrelay::store::ledger::{Ask, Claim, Claiming, Delivered, Ledger, LedgerError, Recorded, Withdrawal};
@@ -89,4 +90,11 @@ pub async fn deliver(ledger: &dyn Ledger, lead: &Lead) -> Recorded {
 
 pub fn withdrawal(person: PersonKey, second: i64) -> Withdrawal {
     Withdrawal { person, at: at(second) }
+}
+
+/// What an operator orders at this second.
+pub fn order(name: &str, what: Ordered, second: i64) -> Order {
+    let reason =
+        if what == Ordered::Resume { Reason::default() } else { Reason::parse("its key changes").expect("a reason") };
+    Order { destination: destination(name), what, reason, by: "dashan@ops-1".into(), at: at(second) }
 }

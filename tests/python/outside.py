@@ -101,6 +101,9 @@ def messages(connection, queue):
                 {
                     "queue": queue,
                     "message_id": properties.message_id,
+                    "content_type": properties.content_type,
+                    "delivery_mode": properties.delivery_mode,
+                    "routing_key": method.routing_key,
                     "headers": properties.headers or {},
                     "digest": digest(body),
                     "body": body,

@@ -96,11 +96,9 @@ impl Rig {
 
     /// Its one destination, named as ever, is a Salesforce org at this address.
     pub fn configure_salesforce(&self, url: &str) {
-        let text = fs::read_to_string(self.path("leadrelay.toml")).unwrap();
-        let (before, rest) = text.split_once("kind = \"azure-table\"").unwrap();
-        let (_, routes) = rest.split_once("[[routes]]").unwrap();
-        let org = format!(
-            r#"kind = "salesforce"
+        self.configure_otherwise(&format!(
+            r#"
+            kind = "salesforce"
             instance_url = "{url}"
             external_id_field = "Leadrelay_Key__c"
             [destinations.contoso-table.auth]
@@ -110,9 +108,29 @@ impl Rig {
             [destinations.contoso-table.fields]
             Offer__c = "offer"
             Journey__c = "journey"
-            [[routes]]"#
-        );
-        fs::write(self.path("leadrelay.toml"), format!("{before}{org}{routes}")).unwrap();
+            "#
+        ));
+    }
+
+    /// Its one destination, named as ever, is a form at this address; `on_unknown` as it is written.
+    pub fn configure_web_to_lead(&self, endpoint: &str, on_unknown: &str) {
+        self.configure_otherwise(&format!(
+            r#"
+            kind = "salesforce-web-to-lead"
+            oid = "00D5g0000000001"
+            endpoint = "{endpoint}"
+            on_unknown = "{on_unknown}"
+            "#
+        ));
+    }
+
+    /// Writes the usual configuration with these settings of the destination's instead of a table's.
+    fn configure_otherwise(&self, settings: &str) {
+        let text = fs::read_to_string(self.path("leadrelay.toml")).unwrap();
+        let (before, rest) = text.split_once("[destinations.contoso-table]").unwrap();
+        let (_, routes) = rest.split_once("[[routes]]").unwrap();
+        let text = format!("{before}[destinations.contoso-table]{settings}[[routes]]{routes}");
+        fs::write(self.path("leadrelay.toml"), text).unwrap();
     }
 
     pub fn command(&self, config: &str) -> Command {
@@ -152,11 +170,13 @@ impl Rig {
         assert!(status.success(), "hostile.py failed");
     }
 
-    /// Waits until nothing is owed: no message ready in the inbox, in a retry or in a wait queue, twice in a row.
+    /// Waits until nothing is owed: no message ready in the inbox, in a retry or in a wait queue, three times in a row.
+    /// Counted and never read: a message that is read has been delivered once more, and after twenty times is poison.
     pub fn wait_until_drained(&self, bound: Duration) {
         let mut drained = 0;
         wait_until(bound, "the queues are empty", || {
-            drained = if self.queued().is_empty() { drained + 1 } else { 0 };
+            let ready = output(self.reader(&self.working_queues()).arg("--count"));
+            drained = if ready.trim() == "0" { drained + 1 } else { 0 };
             drained >= 3
         });
     }
@@ -203,7 +223,13 @@ impl Rig {
     }
 
     fn read_queues(&self, queues: &[String]) -> String {
-        output(python("read_queues.py").args(["--url", &self.amqp_url]).args(queues))
+        output(&mut self.reader(queues))
+    }
+
+    fn reader(&self, queues: &[String]) -> Command {
+        let mut python = python("read_queues.py");
+        python.args(["--url", &self.amqp_url]).args(queues);
+        python
     }
 
     pub fn rows(&self) -> Vec<serde_json::Value> {

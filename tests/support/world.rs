@@ -71,7 +71,8 @@ impl World {
             routes,
             keyring: Keyring::new(b"a secret of the test's own"),
             clock: Clock::following(NOON.parse().unwrap()),
-            settings: Settings::default(),
+            // Most tests give no order, and asking for one every three seconds of nine days takes its time.
+            settings: Settings { orders_every: Duration::from_secs(600), ..Settings::default() },
             policy: RepeatPolicy { updates: true, ..RepeatPolicy::default() },
         }
     }
@@ -176,6 +177,7 @@ impl World {
             let left: Vec<_> = owed.iter().map(|queue| (queue, self.broker.messages(queue).len())).collect();
             panic!("not settled within {bound:?}: {} held, {left:?}", self.broker.held());
         }
+        assert_eq!(self.broker.stuck(), [], "the broker took them to go round in a cycle");
     }
 
     pub fn dead(&self) -> Vec<Message> {

@@ -3,6 +3,7 @@
 //! lapin's own recovery can stall without an error (3 of 8 runs, measured), so a lost connection is thrown away whole,
 //! and a new one is made, by us.
 
+use std::fmt;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,12 @@ impl Address {
     }
 }
 
+impl fmt::Display for Address {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}, virtual host {}", self.endpoint.host, self.endpoint.port, self.uri.vhost)
+    }
+}
+
 /// lapin's URI takes `[::1]` for no host at all, and silently means localhost.
 fn host_of(url: &str) -> Option<&str> {
     let authority = url.split_once("://")?.1.split(['/', '?']).next()?;
@@ -93,6 +100,14 @@ impl Drop for HungUpAtLast {
 
 impl Connection {
     pub async fn open(address: &Address, name: &str) -> Result<Self, BrokerError> {
+        let opened = Self::shake_hands(address, name).await;
+        opened.map_err(|error| match error {
+            BrokerError::Unreachable(why) => BrokerError::Unreachable(format!("{}: {why}", address.endpoint)),
+            other => other,
+        })
+    }
+
+    async fn shake_hands(address: &Address, name: &str) -> Result<Self, BrokerError> {
         let opened = address.endpoint.open().await;
         let (stream, line) = opened.map_err(|error| BrokerError::Unreachable(error.to_string()))?;
         let line = HungUpAtLast(line);
@@ -221,7 +236,9 @@ impl Supervised {
 fn unreachable_reason(error: &BrokerError) -> String {
     match error {
         BrokerError::Unreachable(why) => why.clone(),
-        BrokerError::Owned(_) | BrokerError::Topology(_) | BrokerError::Refused(_) => error.to_string(),
+        BrokerError::Owned(_) | BrokerError::Topology(_) | BrokerError::Missing(_) | BrokerError::Refused(_) => {
+            error.to_string()
+        }
     }
 }
 

@@ -19,9 +19,11 @@ use tokio_util::task::TaskTracker;
 
 use super::{Broker, BrokerError, Link, Outgoing, PublishError, Publishing, Queue, Subscription};
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
 use connection::{Address, Connection, Health, State, Supervised, supervise};
+use fates::Fates;
 use publisher::Publisher;
 use topology::Names;
 use trouble::answered;
@@ -35,8 +37,12 @@ mod topology;
 mod consumer;
 mod acks;
 mod publisher;
+mod fates;
+mod moving;
+mod leaders;
 
-pub use topology::{Difference, Pruned};
+pub use moving::{Moving, Taken};
+pub use topology::{Depth, Difference, Pruned};
 
 /// How long an operation waits for a connection that is being made.
 const CONNECTION_PATIENCE: Duration = Duration::from_secs(5);
@@ -57,6 +63,8 @@ pub struct Settings {
     pub ownership: Ownership,
     /// For `amqps`: trusted besides the system's roots, in PEM.
     pub authorities: Option<String>,
+    /// Whether there is an exchange of fates.
+    pub fates: bool,
 }
 
 /// Whether other workers may consume beside us.
@@ -72,12 +80,19 @@ pub fn check_url(url: &SecretString) -> Result<(), BrokerError> {
     Address::parse(url, None).map(drop)
 }
 
+/// Host, port and virtual host, for people: without user and password.
+pub fn place(url: &SecretString) -> Result<String, BrokerError> {
+    Address::parse(url, None).map(|address| address.to_string())
+}
+
 pub struct AmqpBroker {
     names: Names,
     ownership: Ownership,
     consuming: Supervised,
     publishing: Supervised,
     publisher: Publisher,
+    /// Only a worker tells them.
+    fates: Option<Fates>,
     link: watch::Receiver<Link>,
     link_told: Arc<watch::Sender<Link>>,
     telemetry: Arc<Telemetry>,
@@ -86,14 +101,15 @@ pub struct AmqpBroker {
     /// Cancelled when we say good-bye: to lose a connection is no news from then on.
     closing: CancellationToken,
     /// What keeps the connections up; ends with the broker.
-    _tasks: JoinSet<()>,
+    tasks: JoinSet<()>,
+    address: Address,
 }
 
 impl AmqpBroker {
     /// Begins to connect, and goes on trying. Fails only on a URL that can never work.
     pub fn connect(settings: Settings, telemetry: Arc<Telemetry>) -> Result<Self, BrokerError> {
         let address = Address::parse(&settings.url, settings.authorities.clone())?;
-        let names = Names::new(&settings.prefix)?;
+        let names = Names::new(&settings.prefix, settings.fates)?;
         let link = Arc::new(watch::Sender::new(Link::default()));
         let mut tasks = JoinSet::new();
         let (state, consuming) = supervised();
@@ -103,7 +119,7 @@ impl AmqpBroker {
         tasks.spawn(until(closing.clone(), supervision));
         let (state, publishing) = supervised();
         let observed = note_publishing(link.clone(), telemetry.clone());
-        let supervision = supervise(address, "publishing", state, telemetry.clone(), observed);
+        let supervision = supervise(address.clone(), "publishing", state, telemetry.clone(), observed);
         tasks.spawn(until(closing.clone(), supervision));
         let connections = (publishing.clone(), consuming.clone());
         let (publisher, task) = Publisher::new(connections, names.clone(), link.subscribe(), telemetry.clone());
@@ -116,13 +132,23 @@ impl AmqpBroker {
             consuming,
             publishing,
             publisher,
+            fates: None,
             link,
             link_told,
             telemetry,
             answering: TaskTracker::new(),
             closing,
-            _tasks: tasks,
+            tasks,
+            address,
         })
+    }
+
+    /// From now on fates are told, if there is an exchange for them.
+    pub fn tell_fates(&mut self) {
+        if self.names.fates().is_some() {
+            let (address, names) = (self.address.clone(), self.names.clone());
+            self.fates = Some(Fates::start(address, names, self.telemetry.clone(), &mut self.tasks));
+        }
     }
 
     /// Waits until both connections are up, or says why they are not.
@@ -142,6 +168,9 @@ impl AmqpBroker {
         self.answering.close();
         // An answer over a link that hangs is never written.
         drop(timeout(Duration::from_secs(5), self.answering.wait()).await);
+        if let Some(fates) = &self.fates {
+            fates.close().await;
+        }
         self.closing.cancel();
         for connection in [self.consuming.current(), self.publishing.current()].into_iter().flatten() {
             connection.close().await;
@@ -161,6 +190,38 @@ impl AmqpBroker {
     /// Removes the wait queues of destinations that are no more, where they are empty and nobody consumes them.
     pub async fn prune_topology(&self, retired: &[DestinationName]) -> Result<Vec<Pruned>, BrokerError> {
         topology::prune(&*self.consuming().await?, &self.names, retired).await
+    }
+
+    /// Those of these empty queues that no node leads. For a broker that is used for nothing else: the answer may be that
+    /// the connection is closed.
+    pub async fn leaderless(&self, queues: &[String]) -> Result<Vec<String>, BrokerError> {
+        leaders::leaderless(&*self.consuming().await?, queues).await
+    }
+
+    /// Whether some worker holds the token of an embedded store.
+    pub async fn is_owned(&self) -> Result<bool, BrokerError> {
+        topology::is_owned(&self.consuming().await?.channel().await?, &self.names).await
+    }
+
+    /// How many messages are ready in the queue, and how many consume it; `None` if there is none.
+    pub async fn standing(&self, queue: &Queue) -> Result<Option<Depth>, BrokerError> {
+        let channel = self.consuming().await?.channel().await?;
+        topology::passively(&channel, &self.names.queue(queue)).await
+    }
+
+    /// All queues, targets before sources.
+    pub fn queues(&self, waiting: &[DestinationName]) -> Vec<Queue> {
+        topology::all_queues(waiting)
+    }
+
+    pub fn name(&self, queue: &Queue) -> String {
+        self.names.queue(queue)
+    }
+
+    /// Begins to move messages of a queue to the inbox. `prefetch`: so many are in hand at once.
+    pub async fn begin_moving(&self, queue: &Queue, prefetch: u16) -> Result<Moving, BrokerError> {
+        let (connection, publisher) = (self.consuming().await?, self.publisher.clone());
+        Moving::begin(connection, publisher, self.names.queue(queue), prefetch).await
     }
 
     /// The names of all queues and of the exchange.
@@ -254,6 +315,12 @@ impl Broker for AmqpBroker {
         Ok(depth.map_or(0, |depth| u64::from(depth.messages)))
     }
 
+    fn announce(&self, notice: Notice) {
+        if let Some(fates) = &self.fates {
+            fates.announce(notice);
+        }
+    }
+
     fn link(&self) -> watch::Receiver<Link> {
         self.link.clone()
     }
@@ -277,15 +344,24 @@ fn note_consuming(link: Arc<watch::Sender<Link>>, ownership: Ownership) -> impl 
     }
 }
 
-fn note_publishing(link: Arc<watch::Sender<Link>>, telemetry: Arc<Telemetry>) -> impl FnMut(Option<Health>) + Send {
+/// Notes in `link` whether the connection takes publishes.
+fn note_publishing_of(link: Arc<watch::Sender<Link>>) -> impl FnMut(Option<Health>) + Send {
     move |health| {
         let publishing = match health {
             None => Publishing::Down,
             Some(health) if health.blocked => Publishing::Blocked,
             Some(_) => Publishing::Open,
         };
-        let before = link.borrow().publishing;
         link.send_if_modified(|link| std::mem::replace(&mut link.publishing, publishing) != publishing);
+    }
+}
+
+fn note_publishing(link: Arc<watch::Sender<Link>>, telemetry: Arc<Telemetry>) -> impl FnMut(Option<Health>) + Send {
+    let mut note = note_publishing_of(link.clone());
+    move |health| {
+        let before = link.borrow().publishing;
+        note(health);
+        let publishing = link.borrow().publishing;
         match (before, publishing) {
             (Publishing::Blocked, Publishing::Open | Publishing::Down) => telemetry.publishing_unblocked(),
             (Publishing::Open | Publishing::Down, Publishing::Blocked) => telemetry.publishing_blocked(),

@@ -18,7 +18,8 @@ use super::convert;
 use super::topology::{self, Names};
 use super::trouble::{answered, code, explain};
 use crate::broker::{BrokerError, Link, Outgoing, PublishError, Publishing, Queue};
-use crate::domain::envelope::{self, Message};
+use crate::domain::envelope::{self, Message, Properties};
+use crate::domain::fate::Notice;
 use crate::telemetry::Telemetry;
 
 /// Larger windows bring nothing (measured).
@@ -39,6 +40,10 @@ pub(super) enum Target {
     Queue(Queue),
     /// Our exchange, as a producer would.
     Exchange {
+        routing_key: String,
+    },
+    /// The exchange of fates, to which nobody need listen.
+    Fates {
         routing_key: String,
     },
 }
@@ -87,6 +92,16 @@ impl Publisher {
             message: message.clone(),
         };
         self.publish(messages.iter().map(letter).collect()).await
+    }
+
+    pub async fn publish_fates(&self, notices: &[Notice]) -> Vec<Outcome> {
+        let letter = |notice: &Notice| {
+            let kind = Some("leadrelay.fate".to_owned());
+            let properties = Properties { content_type: Some("application/json".into()), kind, ..Default::default() };
+            let message = Message { body: notice.to_json().into(), properties };
+            Letter { target: Target::Fates { routing_key: notice.routing_key() }, message }
+        };
+        self.publish(notices.iter().map(letter).collect()).await
     }
 
     async fn publish(&self, letters: Vec<Letter>) -> Vec<Outcome> {
@@ -282,7 +297,8 @@ async fn publish_on(
         confirms.push(match prepared(letter, names, id) {
             None => None,
             Some((exchange, key, properties)) => {
-                let options = BasicPublishOptions { mandatory: true, immediate: false };
+                let mandatory = !matches!(letter.target, Target::Fates { .. });
+                let options = BasicPublishOptions { mandatory, immediate: false };
                 let body = &letter.message.body;
                 let sent = channel.basic_publish(exchange.into(), key, options, body, properties).await;
                 Some(sent.map_err(|error| broken(&error))?)
@@ -327,6 +343,7 @@ fn prepared<'a>(
     let (exchange, key) = match &letter.target {
         Target::Queue(queue) => ("", names.queue(queue)),
         Target::Exchange { routing_key } => (names.exchange(), routing_key.clone()),
+        Target::Fates { routing_key } => (names.fates()?, routing_key.clone()),
     };
     let key = lapin::types::ShortString::try_new(key).ok()?;
     Some((exchange, key, convert::outgoing(properties, id).ok()?))

@@ -4,6 +4,7 @@
 //! lapin's own connect has no timeout, and a peer that accepts and then says nothing leaks lapin's thread for ever
 //! (measured); shutting the socket down under it ends the thread.
 
+use std::fmt;
 use std::future::Future;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
@@ -41,6 +42,15 @@ pub(super) struct Endpoint {
     pub host: String,
     pub port: u16,
     pub tls: Tls,
+}
+
+impl fmt::Display for Endpoint {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.host.contains(':') {
+            true => write!(f, "[{}]:{}", self.host, self.port),
+            false => write!(f, "{}:{}", self.host, self.port),
+        }
+    }
 }
 
 #[derive(Clone, Debug)]

@@ -29,13 +29,15 @@ const PREFIX_MAX: usize = 128;
 #[derive(Clone, Debug)]
 pub(super) struct Names {
     prefix: String,
+    /// The exchange of fates, where fates are told.
+    fates: Option<String>,
 }
 
 impl Names {
     /// With the longest destination's name the longest queue's still has to fit AMQP's 255 bytes.
-    pub fn new(prefix: &str) -> Result<Self, BrokerError> {
+    pub fn new(prefix: &str, fates: bool) -> Result<Self, BrokerError> {
         if (1..=PREFIX_MAX).contains(&prefix.len()) && !prefix.starts_with("amq.") {
-            Ok(Self { prefix: prefix.to_owned() })
+            Ok(Self { prefix: prefix.to_owned(), fates: fates.then(|| format!("{prefix}.fates")) })
         } else {
             Err(BrokerError::Refused(format!("broker.prefix has 1 to {PREFIX_MAX} bytes and does not begin with amq.")))
         }
@@ -48,6 +50,15 @@ impl Names {
     /// The exchange that producers publish to.
     pub fn exchange(&self) -> &str {
         &self.prefix
+    }
+
+    /// The exchange that fates are told to, if they are.
+    pub fn fates(&self) -> Option<&str> {
+        self.fates.as_deref()
+    }
+
+    fn exchanges(&self) -> impl Iterator<Item = &str> {
+        [self.exchange()].into_iter().chain(self.fates())
     }
 
     pub fn owner(&self) -> String {
@@ -130,7 +141,7 @@ impl fmt::Display for Pruned {
 
 /// Every queue, targets before sources: an at-least-once dead letter whose target is missing waits for three minutes
 /// before the broker looks again.
-fn all_queues(waiting: &[DestinationName]) -> Vec<Queue> {
+pub(super) fn all_queues(waiting: &[DestinationName]) -> Vec<Queue> {
     let mut queues = vec![Queue::Dead, Queue::Inbox];
     queues.extend(Tier::ALL.map(Queue::Retry));
     queues.extend(waiting.iter().cloned().map(Queue::Wait));
@@ -140,7 +151,7 @@ fn all_queues(waiting: &[DestinationName]) -> Vec<Queue> {
 /// The names of all queues and of the exchange, in the order in which they are declared: targets before sources.
 pub(super) fn names(names: &Names, waiting: &[DestinationName]) -> Vec<String> {
     let queues = all_queues(waiting).iter().map(|queue| names.queue(queue)).collect::<Vec<_>>();
-    queues.into_iter().chain([format!("exchange {}", names.exchange())]).collect()
+    queues.into_iter().chain(names.exchanges().map(|exchange| format!("exchange {exchange}"))).collect()
 }
 
 /// Declares what is missing; answers the names of all. The first difference stops it; nothing is ever deleted.
@@ -155,11 +166,13 @@ pub(super) async fn apply(
         declare(&channel, names, &queue).await?;
         applied.push(names.queue(&queue));
     }
-    declare_exchange(&channel, names).await?;
+    for exchange in names.exchanges() {
+        declare_exchange(&channel, exchange).await?;
+        applied.push(format!("exchange {exchange}"));
+    }
     let (inbox, exchange) = (names.queue(&Queue::Inbox), names.exchange());
     let (options, none) = (QueueBindOptions::default(), FieldTable::default());
     answered(channel.queue_bind(inbox.as_str().into(), exchange.into(), "#".into(), options, none)).await?;
-    applied.push(format!("exchange {exchange}"));
     Ok(applied)
 }
 
@@ -179,17 +192,22 @@ pub(super) async fn check(
             differences.push(changed);
         }
     }
-    let channel = connection.channel().await?;
-    let options = ExchangeDeclareOptions { passive: true, durable: true, ..Default::default() };
-    let asked = channel.exchange_declare(names.exchange().into(), ExchangeKind::Topic, options, FieldTable::default());
-    match asked.await {
-        Ok(()) => differences.extend(changed(declare_exchange(&channel, names).await)?),
-        Err(error) if trouble::code(&error) == Some(trouble::NOT_FOUND) => {
-            differences.push(Difference::Missing(format!("exchange {}", names.exchange())));
-        }
-        Err(error) => return Err(trouble::explain(&error)),
+    for exchange in names.exchanges() {
+        differences.extend(check_exchange(&connection.channel().await?, exchange).await?);
     }
     Ok(differences)
+}
+
+async fn check_exchange(channel: &Channel, exchange: &str) -> Result<Option<Difference>, BrokerError> {
+    let options = ExchangeDeclareOptions { passive: true, durable: true, ..Default::default() };
+    let asked = channel.exchange_declare(exchange.into(), ExchangeKind::Topic, options, FieldTable::default());
+    match answered(async { Ok(asked.await) }).await? {
+        Ok(()) => changed(declare_exchange(channel, exchange).await),
+        Err(error) if trouble::code(&error) == Some(trouble::NOT_FOUND) => {
+            Ok(Some(Difference::Missing(format!("exchange {exchange}"))))
+        }
+        Err(error) => Err(trouble::explain(&error)),
+    }
 }
 
 /// Removes wait queues of destinations that are no more, if they are empty and nobody consumes them.
@@ -224,10 +242,10 @@ pub(super) async fn declare(channel: &Channel, names: &Names, queue: &Queue) -> 
     answered(channel.queue_declare(name.as_str().into(), options, names.arguments(queue))).await.map(drop)
 }
 
-async fn declare_exchange(channel: &Channel, names: &Names) -> Result<(), BrokerError> {
+async fn declare_exchange(channel: &Channel, exchange: &str) -> Result<(), BrokerError> {
     let options = ExchangeDeclareOptions { durable: true, ..Default::default() };
     let none = FieldTable::default();
-    answered(channel.exchange_declare(names.exchange().into(), ExchangeKind::Topic, options, none)).await
+    answered(channel.exchange_declare(exchange.into(), ExchangeKind::Topic, options, none)).await
 }
 
 /// Takes the token of which there is one: it goes with the connection.
@@ -236,9 +254,18 @@ pub(super) async fn own(channel: &Channel, names: &Names) -> Result<(), BrokerEr
     answered(channel.queue_declare(names.owner().as_str().into(), options, FieldTable::default())).await.map(drop)
 }
 
+/// Whether somebody has that token: to all others the queue is locked.
+pub(super) async fn is_owned(channel: &Channel, names: &Names) -> Result<bool, BrokerError> {
+    match passively(channel, &names.owner()).await {
+        Ok(found) => Ok(found.is_some()),
+        Err(BrokerError::Owned(_)) => Ok(true),
+        Err(error) => Err(error),
+    }
+}
+
 /// What a queue holds ready.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) struct Depth {
+pub struct Depth {
     pub messages: u32,
     pub consumers: u32,
 }
@@ -267,7 +294,7 @@ mod tests {
     use super::*;
 
     fn argument(queue: &Queue, name: &str) -> Option<AMQPValue> {
-        Names::new("leads").expect("a legal prefix").arguments(queue).inner().get(name).cloned()
+        Names::new("leads", false).expect("a legal prefix").arguments(queue).inner().get(name).cloned()
     }
 
     fn text(value: &str) -> Option<AMQPValue> {
@@ -277,7 +304,7 @@ mod tests {
     #[test]
     fn every_queue_that_dead_letters_does_so_at_least_once_to_a_queue_declared_before_it() {
         let queues = all_queues(&[DestinationName::parse("slow").expect("a legal name")]);
-        let names = Names::new("leads").expect("a legal prefix");
+        let names = Names::new("leads", false).expect("a legal prefix");
         for (at, queue) in queues.iter().enumerate().filter(|(_, queue)| **queue != Queue::Dead) {
             assert_eq!(argument(queue, "x-queue-type"), text("quorum"), "{queue}");
             assert_eq!(argument(queue, "x-dead-letter-strategy"), text("at-least-once"), "{queue}");
@@ -296,5 +323,38 @@ mod tests {
         let wait = Queue::Wait(DestinationName::parse("slow").expect("a legal name"));
         let limits = [Queue::Inbox, wait, Queue::Dead].map(|queue| argument(&queue, "x-delivery-limit"));
         assert_eq!(limits, [100, 100, 2_147_483_647].map(|limit| Some(AMQPValue::LongLongInt(limit))));
+    }
+
+    /// As a flow mapping of YAML.
+    fn written(queue: &Queue) -> String {
+        let arguments = Names::new("leads", false).expect("a legal prefix").arguments(queue);
+        let value = |value: &AMQPValue| match value {
+            AMQPValue::LongString(text) if text.as_bytes().is_empty() => "''".to_owned(),
+            AMQPValue::LongString(text) => text.to_string(),
+            AMQPValue::LongLongInt(number) => number.to_string(),
+            other => panic!("{other:?}"),
+        };
+        let pairs: Vec<_> = arguments.inner().iter().map(|(name, it)| format!("{name}: {}", value(it))).collect();
+        format!("x-queue-arguments: {{ {} }}", pairs.join(", "))
+    }
+
+    #[test]
+    fn the_contract_names_every_queue_and_exchange_with_its_arguments() {
+        let contract = include_str!("../../../contract/asyncapi.yaml");
+        let mut found = 0;
+        for queue in all_queues(&[DestinationName::parse("destination").expect("a legal name")]) {
+            let name = format!("leads.{queue}").replace("wait.destination", "wait.{destination}");
+            let (_, after) = contract.split_once(&format!("    address: {name}\n")).expect("the queue's channel");
+            let arguments = after.lines().find(|line| line.contains("x-queue-arguments")).expect("its arguments");
+            assert_eq!(arguments.trim(), written(&queue), "{name}");
+            found += 1;
+        }
+        assert_eq!(contract.matches("is: queue").count(), found, "and no other queue");
+        for exchange in Names::new("leads", true).expect("a legal prefix").exchanges() {
+            let written =
+                format!("exchange: {{ name: {exchange}, type: topic, durable: true, autoDelete: false, vhost: / }}");
+            assert_eq!(contract.matches(&written).count(), 1, "{exchange}");
+        }
+        assert!(contract.contains(&format!("  version: {}\n", env!("CARGO_PKG_VERSION"))));
     }
 }

@@ -49,7 +49,7 @@ pub(super) fn explain(error: &lapin::Error) -> BrokerError {
             "the broker denies access to {object}: grant the user of broker.url configure, write and read on it \
              (rabbitmqctl set_permissions)"
         )),
-        NOT_FOUND => BrokerError::Topology(format!("{object} does not exist: run `leadrelay topology apply`")),
+        NOT_FOUND => BrokerError::Missing(object.to_owned()),
         RESOURCE_LOCKED => BrokerError::Owned(object.to_owned()),
         PRECONDITION_FAILED => BrokerError::Topology(mismatch(text)),
         _ => BrokerError::Unreachable(format!("{} ({})", reply_name(text), protocol.get_id())),
@@ -68,7 +68,10 @@ pub(super) fn explain_handshake(error: &lapin::Error, vhost: &str) -> BrokerErro
             "the virtual host `{vhost}` does not exist or is closed to the user of broker.url: mend the end of \
              broker.url, or create it (rabbitmqctl add_vhost) and grant permissions (rabbitmqctl set_permissions)"
         )),
-        _ => explain(error),
+        None => BrokerError::Unreachable(format!(
+            "it broke off the handshake: is that the port of AMQP, with TLS or without as broker.url says? ({error})"
+        )),
+        Some(_) => explain(error),
     }
 }
 
@@ -88,7 +91,11 @@ pub(super) fn mismatch(text: &str) -> String {
 
 /// `the value '100' of type 'signedint'` or `none`.
 fn value_in(text: &str) -> &str {
-    quoted(text).unwrap_or(text)
+    match quoted(text) {
+        Some("") => "empty",
+        Some(value) => value,
+        None => text,
+    }
 }
 
 fn quoted(text: &str) -> Option<&str> {
@@ -98,4 +105,31 @@ fn quoted(text: &str) -> Option<&str> {
 /// `CONNECTION_FORCED` of `CONNECTION_FORCED - broker forced connection closure…`.
 fn reply_name(text: &str) -> &str {
     text.split(' ').next().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// lapin's futures may never resolve once a connection has gone (measured).
+    #[tokio::test(start_paused = true)]
+    async fn a_wait_for_the_broker_has_an_end() {
+        let began = tokio::time::Instant::now();
+        let error = answered(std::future::pending::<lapin::Result<()>>()).await.expect_err("nobody answers");
+        assert!(matches!(error, BrokerError::Unreachable(_)), "{error:?}");
+        assert_eq!(began.elapsed(), ANSWER_TIMEOUT);
+    }
+
+    #[test]
+    fn a_mismatch_names_the_queue_the_argument_and_both_values() {
+        let said = |current: &str, received: &str| {
+            mismatch(&format!(
+                "PRECONDITION_FAILED - inequivalent arg 'x-dead-letter-exchange' for queue 'leads.consent' in vhost '/': \
+                 received {received} but current is {current}"
+            ))
+        };
+        let value = |value: &str| format!("the value '{value}' of type 'longstr'");
+        assert_eq!(said(&value("a"), &value("b")), "leads.consent: x-dead-letter-exchange is a, wanted b");
+        assert_eq!(said("none", &value("")), "leads.consent: x-dead-letter-exchange is none, wanted empty");
+    }
 }

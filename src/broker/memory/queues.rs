@@ -9,6 +9,7 @@ use tokio::time::Instant;
 use super::{Channel, Fault, HandBacks, death};
 use crate::broker::{Queue, Unsettled};
 use crate::domain::envelope::Message;
+use crate::domain::fate::Notice;
 use crate::domain::retry::Tier;
 
 /// As `topology` declares it: the inbox and the wait queues give a message up past this many returns.
@@ -24,6 +25,8 @@ pub(super) struct Queues {
     pub owned: bool,
     /// Messages that the broker will never move again: their `x-death` says that they go round in a cycle.
     pub stuck: Vec<Message>,
+    /// The fates that were told.
+    pub notices: Vec<Notice>,
     /// Consumers that have ended, to be dropped once nobody holds our lock: what is left in them is handed back.
     pub ended: Vec<Consuming>,
     /// The next place, tag or channel. Never given twice, so that a stale answer names nothing.
@@ -72,6 +75,7 @@ impl Queues {
             faults: HashMap::new(),
             owned: false,
             stuck: Vec::new(),
+            notices: Vec::new(),
             ended: Vec::new(),
             next: 1,
         }
@@ -92,10 +96,21 @@ impl Queues {
 
     /// Answers whether the queue was empty before.
     pub fn enter(&mut self, queue: &Queue, message: Message, due: Option<Instant>) -> bool {
+        self.enter_returned(queue, message, due, 0)
+    }
+
+    /// Likewise, of a message that came back so often before.
+    pub fn enter_returned(
+        &mut self,
+        queue: &Queue,
+        message: Message,
+        due: Option<Instant>,
+        delivery_count: u64,
+    ) -> bool {
         let place = self.take_next();
         let ready = self.ready.entry(queue.clone()).or_default();
         let was_empty = ready.is_empty();
-        ready.insert(place, Stored { message, delivery_count: 0, due });
+        ready.insert(place, Stored { message, delivery_count, due });
         self.dispatch(queue);
         was_empty
     }

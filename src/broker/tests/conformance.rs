@@ -14,7 +14,7 @@ use rand::seq::SliceRandom;
 /// A broker to test, and what it needs to tell the tests.
 enum Subject {
     Memory(MemoryBroker),
-    Rabbit(Rabbit),
+    Rabbit(Box<Rabbit>),
 }
 
 impl Subject {
@@ -52,7 +52,7 @@ macro_rules! conformance {
         mod rabbitmq {
             $(#[tokio::test]
             async fn $sentence() {
-                let subject = super::Subject::Rabbit(super::Rabbit::start().await);
+                let subject = super::Subject::Rabbit(Box::new(super::Rabbit::start().await));
                 super::$sentence(&subject).await;
                 subject.clean().await;
             })*

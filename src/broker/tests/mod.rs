@@ -20,6 +20,7 @@ use crate::telemetry::Telemetry;
 
 mod conformance;
 mod facts;
+mod fates;
 mod node;
 mod outages;
 mod topology;
@@ -42,6 +43,7 @@ fn settings(url: &str, prefix: &str) -> Settings {
         prefix: prefix.to_owned(),
         ownership: Ownership::Shared,
         authorities: None,
+        fates: false,
     }
 }
 

@@ -175,10 +175,22 @@ async fn an_answer_to_a_channel_that_has_gone_answers_nothing() {
     for _ in 0..5 {
         old.push(next(&mut subscription).await);
     }
+    // One whose consumer has ended long before: nobody reads there any more who could notice.
+    publish(&rabbit.broker, &Queue::Dead, numbered(1)).await;
+    let mut ended = rabbit.broker.consume(&Queue::Dead, 1).await.expect("consume");
+    let kept = next(&mut ended).await;
+    ended.cancel().await;
+    assert!(timeout(SOON, ended.next()).await.expect("the end, soon").is_none());
     node.kill().await;
     assert!(timeout(SOON, subscription.next()).await.expect("the end, soon").is_none());
     until(&rabbit.broker, |link| !link.consuming && link.publishing == Publishing::Down).await;
     assert!(old.iter().all(Unsettled::is_stale));
+    let noticed = async {
+        while !kept.is_stale() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+    };
+    timeout(SOON, noticed).await.expect("that its channel has gone is noticed");
     node.start_again().await;
 
     let mut subscription = consume_again(&rabbit.broker, 3).await;

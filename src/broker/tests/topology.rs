@@ -91,8 +91,9 @@ async fn pruning_removes_what_is_empty_and_keeps_what_is_not() {
 async fn consuming_an_inbox_that_is_not_there_says_how_to_declare_it() {
     let rabbit = Rabbit::bare(&url(), &fresh_prefix()).await;
     match said(rabbit.broker.consume(&Queue::Inbox, 1).await) {
-        BrokerError::Topology(said) => {
-            assert_eq!(said, format!("{} does not exist: run `leadrelay topology apply`", rabbit.name("consent")));
+        missing @ BrokerError::Missing(_) => {
+            let said = missing.to_string();
+            assert!(said.contains(&rabbit.name("consent")) && said.contains("`leadrelay topology apply`"), "{said}");
         }
         other => panic!("{other:?}"),
     }
@@ -149,5 +150,5 @@ async fn nobody_at_the_address_is_unreachable() {
     let settings = settings("amqp://guest:guest@127.0.0.1:9/%2f", "x");
     let broker = AmqpBroker::connect(settings, Arc::new(Telemetry::new())).expect("a legal URL");
     let error = said(broker.ready(Duration::from_millis(500)).await);
-    assert!(matches!(error, BrokerError::Unreachable(_)), "{error:?}");
+    assert!(matches!(&error, BrokerError::Unreachable(why) if why.starts_with("127.0.0.1:9: ")), "{error:?}");
 }

@@ -13,7 +13,7 @@ use crate::destination::Outcome;
 use crate::destination::held::{Absorbed, Held};
 use crate::domain::lead::Lead;
 use crate::domain::repeat::Write;
-use crate::domain::reply::{Accepted, Code, Quick, Reply};
+use crate::domain::reply::{Accepted, Quick, Reply};
 
 /// Looking again more often than this means that somebody else writes the same rows all the time.
 const ROUNDS: usize = 4;
@@ -73,7 +73,7 @@ impl<'a> Delivery<'a> {
         }
         match round {
             Err(Trouble::Failed(reply)) => self.failed(reply),
-            _ => self.failed(Reply::Transient { code: Code::known("contended"), quick: Quick::Pointless }),
+            _ => self.failed(super::contended()),
         }
     }
 

@@ -132,6 +132,18 @@ impl AzureTable {
         Ok(Self { client, limits, telemetry, found_rows: FoundRows::default() })
     }
 
+    /// Whether the table is there; or that we may not know.
+    pub async fn is_there(&self) -> Result<bool, Reply> {
+        let deadline = Instant::now() + self.limits.send_timeout;
+        // No partition is named so: an answer without rows.
+        match self.client.query(&client::comparison("PartitionKey", "eq", ""), None, deadline).await {
+            Ok(_) => Ok(true),
+            Err(Trouble::NoTable) => Ok(false),
+            Err(Trouble::Failed(reply)) => Err(reply),
+            Err(Trouble::Conflict) => Err(contended()),
+        }
+    }
+
     async fn create_table(&self, deadline: Instant) -> Result<(), Reply> {
         match self.client.create_table(deadline).await {
             Ok(()) => {
@@ -179,7 +191,7 @@ impl Inspect for AzureTable {
             Ok(row) => Ok(row.is_some()),
             Err(Trouble::NoTable) => Ok(false),
             Err(Trouble::Failed(reply)) => Err(reply),
-            Err(Trouble::Conflict) => Err(Reply::Transient { code: Code::known("contended"), quick: Quick::Pointless }),
+            Err(Trouble::Conflict) => Err(contended()),
         }
     }
 
@@ -188,6 +200,10 @@ impl Inspect for AzureTable {
         let (partition, row) = (entity::partition_key(&lead.event.offer), entity::row_key(lead));
         self.client.delete(&partition, &row, deadline).await
     }
+}
+
+fn contended() -> Reply {
+    Reply::Transient { code: Code::known("contended"), quick: Quick::Pointless }
 }
 
 /// What we have learned of partitions: in which of them first deliveries met rows of late (after a lost ledger, whole

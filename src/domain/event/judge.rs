@@ -2,20 +2,21 @@
 
 use std::borrow::Cow;
 
-use email_address::{EmailAddress, Options};
 use jiff::{SignedDuration, Timestamp};
 
+use super::address::is_address;
 use super::cloud_events::StandIn;
 use super::decode::{ACTIONS, Decoded, SOURCES};
 use super::json::{Leaf, Part, RawConsent, RawCustomer, RawEvent};
 use super::malformed::{Malformed, Place, Problem, Type, Wrong};
+use super::time;
 use super::{Consent, Customer, Event};
 use crate::domain::route::Offer;
 
 /// RFC 5321: what fits a path of 256 with its angle brackets.
-const EMAIL_MAX: usize = 254;
+pub const EMAIL_MAX: usize = 254;
 /// Source, action and offer go into the ledger and the log: they are bounded.
-const WORD_MAX: usize = 256;
+pub const WORD_MAX: usize = 256;
 /// Clocks that are kept by NTP differ by less.
 const CLOCK_SKEW: SignedDuration = SignedDuration::from_mins(5);
 
@@ -145,18 +146,16 @@ impl Judge {
     }
 
     fn occurred_at(&mut self, leaf: Leaf<'_>, stand_in: Option<&str>, stand_in_at: &'static str) -> Timestamp {
-        if let Some(time) = self.time("/OccurredAt", leaf) {
-            return time;
-        }
-        match stand_in.map(str::parse) {
-            None => self.received,
-            Some(Ok(time)) => self.plausible(time).unwrap_or(self.received),
-            Some(Err(_)) => {
+        let own = self.time("/OccurredAt", leaf);
+        let theirs = stand_in.and_then(|text| {
+            let time = time::parse(text);
+            if time.is_none() {
                 let place = Place { event: "", member: stand_in_at };
                 self.problems.push(Problem { place, wrong: Wrong::NotATime });
-                self.received
             }
-        }
+            self.plausible(time?)
+        });
+        own.or(theirs).unwrap_or(self.received)
     }
 
     fn consent(&mut self, raw: Part<RawConsent<'_>>, occurred_at: Timestamp) -> (Consent, u32) {
@@ -196,12 +195,11 @@ impl Judge {
             Given::Noted => return String::new(),
         };
         let address = text.trim();
-        let options = Options::default().without_display_text();
         if address.is_empty() {
             self.note(at, Wrong::Empty);
         } else if address.chars().count() > EMAIL_MAX {
             self.note(at, Wrong::TooLong { max: EMAIL_MAX });
-        } else if EmailAddress::parse_with_options(address, options).is_err() {
+        } else if !is_address(address) {
             self.note(at, Wrong::NotAnEmail);
         }
         text.into_owned()
@@ -261,13 +259,11 @@ impl Judge {
 
     fn time(&mut self, at: &'static str, leaf: Leaf<'_>) -> Option<Timestamp> {
         let text = self.text(at, leaf)?;
-        match text.trim().parse() {
-            Ok(time) => self.plausible(time),
-            Err(_) => {
-                self.note(at, Wrong::NotATime);
-                None
-            }
+        let time = time::parse(&text);
+        if time.is_none() {
+            self.note(at, Wrong::NotATime);
         }
+        self.plausible(time?)
     }
 
     /// The latest event wins every merge, and the latest of grant and withdrawal stands: one producer whose clock is a

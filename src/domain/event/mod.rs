@@ -14,6 +14,9 @@ mod cloud_events;
 mod json;
 mod judge;
 mod contract;
+mod address;
+mod time;
+pub mod schema;
 #[cfg(test)]
 mod tests;
 

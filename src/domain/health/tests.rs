@@ -47,7 +47,7 @@ impl Rig {
     fn pause(&self) -> Option<(Cause, Duration)> {
         match self.health.state() {
             State::Open { cause, until } => Some((cause, until - self.now)),
-            State::Closed | State::HalfOpen { .. } => None,
+            State::Closed | State::HalfOpen { .. } | State::Paused { .. } => None,
         }
     }
 
@@ -193,6 +193,93 @@ fn a_round_that_was_sent_before_the_pause_neither_ends_nor_prolongs_it() {
         rig.health.observe(std::slice::from_ref(&late), None, (sent_before, rig.now), 0.0);
         assert_eq!(rig.health.state(), paused, "{late:?}");
     }
+}
+
+#[test]
+fn an_ordered_pause_ends_by_order_only_and_a_sound_destination_then_goes_on_at_once() {
+    let mut rig = Rig::new();
+    let sent_before = rig.now;
+    rig.health.pause(rig.now);
+    for late in [accepted(), transient(), credentials(), throttled(None), rejected("a")] {
+        rig.now += SECOND;
+        rig.health.observe(std::slice::from_ref(&late), None, (sent_before, rig.now), 0.0);
+        rig.health.fill(rig.now + SECOND, rig.now);
+        rig.now += Duration::from_secs(100_000);
+        rig.health.tick(rig.now);
+        assert_eq!(rig.health.state(), State::Paused { trouble: None }, "{late:?}");
+    }
+    rig.health.resume();
+    assert_eq!(rig.health.state(), State::Closed);
+    rig.health.resume();
+    assert_eq!(rig.health.state(), State::Closed, "twice is once");
+}
+
+#[test]
+fn a_destination_that_was_in_trouble_is_probed_at_once_when_it_is_resumed() {
+    let mut rig = Rig::new();
+    rig.round(&[credentials()]);
+    rig.health.resume();
+    let half_open = State::HalfOpen { cause: Cause::Credentials };
+    assert_eq!(rig.health.state(), half_open, "without a pause by order, too");
+    rig.round(&[credentials()]);
+    rig.health.pause(rig.now);
+    rig.health.pause(rig.now);
+    assert_eq!(rig.health.state(), State::Paused { trouble: Some(Cause::Credentials) });
+    assert_eq!(rig.health.code().map(Code::as_str), Some("http_403"));
+    let sent_before = rig.now;
+    rig.now += SECOND;
+    rig.health.resume();
+    rig.health.observe(&[credentials()], None, (sent_before, rig.now), 0.0);
+    assert_eq!(rig.health.state(), half_open, "what was sent before the pause says nothing now");
+    rig.round(&[accepted()]);
+    assert_eq!((rig.health.state(), rig.health.code()), (State::Closed, None));
+}
+
+#[test]
+fn accepted_rejections_blow_no_fuse_and_others_still_do() {
+    let mut rig = Rig::new();
+    rig.round(&vec![rejected("bad_oid"); 20]);
+    assert_eq!(rig.health.code().map(Code::as_str), Some("bad_oid"));
+    rig.health.accept_rejections(None);
+    assert_eq!(rig.health.state(), State::Closed);
+    for _ in 0..100 {
+        rig.round(&[rejected("bad_oid")]);
+    }
+    assert_eq!(rig.health.state(), State::Closed);
+    assert!(rig.health.accepts(&rejected("bad_oid")));
+    assert!(!rig.health.accepts(&rejected("other")) && !rig.health.accepts(&transient()));
+    for _ in 0..19 {
+        rig.round(&[rejected("bad_oid"), rejected("other")]);
+    }
+    assert_eq!(rig.round(&[rejected("bad_oid"), rejected("other")]), Suspects::Clear);
+    assert!(matches!(rig.pause(), Some((Cause::Rejecting, _))));
+    rig.health.accept_rejections(None);
+    rig.health.end_acceptance();
+    assert!(!rig.health.accepts(&rejected("other")) && !rig.health.is_accepting());
+    assert_eq!(rig.round(&vec![rejected("other"); 20]), Suspects::Clear);
+}
+
+#[test]
+fn an_acceptance_that_names_no_code_and_finds_none_is_of_the_next_rejections_code() {
+    let mut rig = Rig::new();
+    rig.health.pause(rig.now);
+    rig.now += SECOND;
+    rig.health.accept_rejections(None);
+    assert_eq!(rig.health.state(), State::Closed);
+    assert!(rig.health.is_accepting() && !rig.health.accepts(&rejected("a")));
+    rig.round(&[rejected("a")]);
+    assert!(rig.health.accepts(&rejected("a")) && !rig.health.accepts(&rejected("b")));
+    rig.health.accept_rejections(Some(Code::known("b")));
+    assert!(rig.health.accepts(&rejected("b")) && !rig.health.accepts(&rejected("a")));
+}
+
+#[test]
+fn an_acceptance_does_not_call_a_destination_mended_that_is_in_another_trouble() {
+    let mut rig = Rig::new();
+    rig.round(&[credentials()]);
+    rig.health.accept_rejections(None);
+    assert_eq!(rig.health.state(), State::HalfOpen { cause: Cause::Credentials });
+    assert!(!rig.health.accepts(&Reply::Rejected(Code::known("http_403"))), "that was no rejection");
 }
 
 proptest! {

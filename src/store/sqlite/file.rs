@@ -66,6 +66,21 @@ impl StoreFile {
         }
     }
 
+    /// Opens what a worker keeps, of our own schema, to write beside it: a worker of an earlier leadrelay could not open
+    /// again what we had brought up.
+    pub fn open_as_it_is(&self) -> Result<Connection, Trouble> {
+        let explain = |error| self.subject.explain(&Fault::from(error), When::Starting);
+        let (found, ours) = (version(&self.open_read_only()?).map_err(explain)?, self.kind.schema_version);
+        if found == ours {
+            return self.open(When::Starting);
+        }
+        Err(Trouble::Unusable(format!(
+            "{} has schema {found}, this leadrelay writes schema {ours}: start this leadrelay's worker first, which \
+             brings it up",
+            self.subject
+        )))
+    }
+
     /// Opens it again after trouble. Never creates: a disk that is not mounted is not an empty store.
     pub fn open_again(&self) -> Result<Connection, Trouble> {
         match self.header(When::Running)? {

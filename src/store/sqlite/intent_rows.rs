@@ -1,7 +1,7 @@
 //! The rows of intents and of posts counted by the hour.
 
 use jiff::Timestamp;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use rusqlite::{Connection, Row, params};
 
 use super::fault::Fault;
 use super::rows::destination as destination_in;
@@ -131,10 +131,4 @@ fn read(row: &Row<'_>, column: usize) -> Result<Intent, Fault> {
     let at = Timestamp::new(row.get(column + 4)?, row.get(column + 5)?).map_err(|_| Fault::Damaged)?;
     let holder = Holder { token: number(token)?, epoch: number(epoch)? };
     Ok(Intent { generation: row.get(column)?, before: row.get(column + 1)?, at, holder })
-}
-
-/// Whether a table of this name is there: in a file of an earlier version, which is only looked into, it is not.
-pub(super) fn exists(connection: &Connection) -> Result<bool, Fault> {
-    let select = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = 'intents'";
-    Ok(connection.query_row(select, [], |_| Ok(())).optional()?.is_some())
 }

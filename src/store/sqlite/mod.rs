@@ -20,6 +20,7 @@ mod calls;
 mod intent_calls;
 mod rows;
 mod intent_rows;
+mod order_rows;
 mod encoding;
 mod reader;
 mod letters;
@@ -39,6 +40,7 @@ use super::ledger::{
     Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
 };
 use crate::domain::lead_key::{Keyring, LeadKey};
+use crate::domain::order::{self, Order};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
@@ -58,6 +60,14 @@ impl SqliteLedger {
         let file = StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint());
         let connection = file.open_or_create()?;
         telemetry.store_opened(Kept::Ledger, path);
+        Ok(Self::start(file, connection, telemetry)?)
+    }
+
+    /// Opens the ledger of a worker, which may be running, to write beside it. Blocks. Creates nothing, and brings
+    /// nothing up.
+    pub fn open_beside(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
+        let file = StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint());
+        let connection = file.open_as_it_is()?;
         Ok(Self::start(file, connection, telemetry)?)
     }
 
@@ -127,6 +137,18 @@ impl Ledger for SqliteLedger {
 
     async fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError> {
         self.writer.ask(look(rows::wait_queues)).await
+    }
+
+    async fn give_order(&self, order: Order) -> Result<u64, LedgerError> {
+        self.writer.ask(change(move |connection: &_| order_rows::put_order(connection, &order))).await
+    }
+
+    async fn orders(&self) -> Result<Vec<order::Kept>, LedgerError> {
+        self.writer.ask(look(order_rows::orders)).await
+    }
+
+    async fn end_order(&self, number: u64) -> Result<(), LedgerError> {
+        self.writer.ask(change(move |connection: &_| order_rows::end_order(connection, number))).await
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

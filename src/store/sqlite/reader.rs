@@ -9,8 +9,9 @@ use rusqlite::Connection;
 use super::fault::{Fault, When};
 use super::file::{StoreFile, fingerprint, short};
 use super::schema::LEDGER;
-use super::{intent_rows, rows};
-use crate::domain::lead_key::{LeadKey, PersonKey};
+use super::{intent_rows, order_rows, rows};
+use crate::domain::lead_key::{Keyring, LeadKey, PersonKey};
+use crate::domain::order::Kept;
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 use crate::store::intents::Intent;
@@ -47,13 +48,35 @@ impl LedgerReader {
         Ok(Self { file, connection })
     }
 
+    /// Whether it was kept under this secret.
+    pub fn is_of(&self, keyring: &Keyring) -> Result<bool, LedgerError> {
+        Ok(self.explained(fingerprint(&self.connection))? == keyring.fingerprint())
+    }
+
     pub fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
         self.explained(rows::records_of_lead(&self.connection, key))
     }
 
     /// The leads that may have been sent, with nobody knowing.
     pub fn intents(&self, key: LeadKey) -> Result<Vec<(DestinationName, Intent)>, LedgerError> {
-        self.explained(self.if_there(|connection| intent_rows::intents_of_lead(connection, key)))
+        self.explained(self.if_there("intents", |connection| intent_rows::intents_of_lead(connection, key)))
+    }
+
+    /// The latest order of every destination that ever had one.
+    pub fn orders(&self) -> Result<Vec<Kept>, LedgerError> {
+        self.explained(self.if_there("orders", order_rows::orders))
+    }
+
+    pub fn wait_queues(&self) -> Result<Vec<DestinationName>, LedgerError> {
+        self.explained(rows::wait_queues(&self.connection))
+    }
+
+    /// The file and its write-ahead log.
+    pub fn bytes(&self) -> u64 {
+        let mut log = self.file.path().to_owned().into_os_string();
+        log.push("-wal");
+        let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
+        size(self.file.path()) + size(Path::new(&log))
     }
 
     pub fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {
@@ -66,23 +89,20 @@ impl LedgerReader {
     }
 
     fn summarise(&self) -> Result<Summary, Fault> {
-        let mut log = self.file.path().to_owned().into_os_string();
-        log.push("-wal");
-        let size = |path: &Path| fs::metadata(path).map_or(0, |found| found.len());
         Ok(Summary {
             leads: rows::leads_by_destination(&self.connection)?,
-            intents: self.if_there(intent_rows::intents)?,
+            intents: self.if_there("intents", intent_rows::intents)?,
             withdrawals: rows::withdrawals(&self.connection)?,
             wait_queues: rows::wait_queues(&self.connection)?,
             epoch: rows::epoch(&self.connection)?,
             fingerprint: short(&fingerprint(&self.connection)?).to_owned(),
-            bytes: size(self.file.path()) + size(Path::new(&log)),
+            bytes: self.bytes(),
         })
     }
 
-    /// A ledger of an earlier leadrelay has no intents until a worker has run.
-    fn if_there<T: Default>(&self, look: impl Fn(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
-        if intent_rows::exists(&self.connection)? { look(&self.connection) } else { Ok(T::default()) }
+    /// A ledger of an earlier leadrelay lacks the later tables until a worker has run.
+    fn if_there<T: Default>(&self, table: &str, look: impl Fn(&Connection) -> Result<T, Fault>) -> Result<T, Fault> {
+        if rows::exists(&self.connection, table)? { look(&self.connection) } else { Ok(T::default()) }
     }
 
     fn explained<T>(&self, result: Result<T, Fault>) -> Result<T, LedgerError> {

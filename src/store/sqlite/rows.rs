@@ -116,6 +116,12 @@ pub(super) fn withdrawals(connection: &Connection) -> Result<u64, Fault> {
     number(connection.query_row("SELECT count(*) FROM withdrawals", [], |row| row.get(0))?)
 }
 
+/// Whether a table of this name is there: in a file of an earlier version, which is only looked into, it may not be.
+pub(super) fn exists(connection: &Connection, table: &str) -> Result<bool, Fault> {
+    let select = "SELECT 1 FROM sqlite_schema WHERE type = 'table' AND name = ?1";
+    Ok(connection.query_row(select, [table], |_| Ok(())).optional()?.is_some())
+}
+
 fn number(found: i64) -> Result<u64, Fault> {
     found.try_into().map_err(|_| Fault::Damaged)
 }

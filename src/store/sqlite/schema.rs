@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::fault::Words;
 use super::file::Kind;
-use super::intent_rows;
+use super::{intent_rows, order_rows};
 
 pub(super) static LEDGER: Kind = Kind {
     words: Words {
@@ -15,8 +15,8 @@ pub(super) static LEDGER: Kind = Kind {
     },
     // `LRLY`
     application_id: 0x4c52_4c59,
-    // 1 had no intents.
-    schema_version: 2,
+    // 1 had no intents, 2 no orders.
+    schema_version: 3,
     create,
     migrate,
     tables,
@@ -53,18 +53,22 @@ const SCHEMA: &str = "
 fn create(connection: &Connection, fingerprint: &str) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(intent_rows::SCHEMA)?;
+    connection.execute_batch(order_rows::SCHEMA)?;
     connection.execute("INSERT INTO meta VALUES (1, ?1, 0)", [fingerprint]).map(drop)
 }
 
 fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
-    if from == 1 {
+    if from < 2 {
         connection.execute_batch(intent_rows::SCHEMA)?;
+    }
+    if from < 3 {
+        connection.execute_batch(order_rows::SCHEMA)?;
     }
     Ok(())
 }
 
 fn tables(version: u32) -> &'static [&'static str] {
-    const ALL: [&str; 8] = [
+    const ALL: [&str; 9] = [
         "leads NOT INDEXED",
         "leads INDEXED BY leads_by_lead",
         "leads INDEXED BY leads_by_person",
@@ -73,6 +77,11 @@ fn tables(version: u32) -> &'static [&'static str] {
         "ballast",
         "intents",
         "posts",
+        "orders",
     ];
-    if version == 1 { &ALL[..6] } else { &ALL }
+    match version {
+        1 => &ALL[..6],
+        2 => &ALL[..8],
+        _ => &ALL,
+    }
 }

@@ -3,6 +3,16 @@
 use crate::telemetry::Telemetry;
 
 impl Telemetry {
+    pub fn fates_told(&self, count: usize) {
+        self.metrics.fates_told.inc_by(count as u64);
+    }
+
+    /// Not at a higher level: while the broker is away, this is one line a message.
+    pub fn fates_dropped(&self, count: usize) {
+        self.metrics.fates_dropped.inc_by(count as u64);
+        tracing::debug!(count, "could not tell fates");
+    }
+
     /// `which`: `consuming` or `publishing`.
     pub fn broker_connected(&self, which: &'static str) {
         self.metrics.broker_connected.with_label_values(&[which]).set(1);

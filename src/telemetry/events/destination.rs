@@ -19,6 +19,19 @@ impl Telemetry {
         );
     }
 
+    pub fn secrets_read_again(&self, destination: &DestinationName) {
+        let destination = destination.as_str();
+        tracing::info!(
+            destination,
+            "the credentials were refused; their files hold others by now, which are used from here on"
+        );
+    }
+
+    pub fn secret_unreadable(&self, destination: &DestinationName, key: &str, why: &str) {
+        let destination = destination.as_str();
+        tracing::error!(destination, key, why, "the credentials were refused, and their file is of no use");
+    }
+
     /// The destination holds no longer texts. The fields' names say what was cut, never what it said.
     pub fn texts_cut(&self, destination: &DestinationName, lead: LeadKey, fields: &[&'static str]) {
         if !fields.is_empty() {

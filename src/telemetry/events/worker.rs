@@ -4,18 +4,34 @@ use std::time::Duration;
 
 use crate::domain::allowance::{Daily, OnDailyLimit};
 use crate::domain::envelope::Origin;
-use crate::domain::health::State;
+use crate::domain::health::{Cause, State};
 use crate::domain::lead_key::LeadKey;
-use crate::domain::reply::Reply;
+use crate::domain::order::{Kept, Order, Ordered};
+use crate::domain::reply::{Code, Reply};
 use crate::domain::route::DestinationName;
 use crate::domain::verdict::{Reason, Verdict};
 use crate::telemetry::Telemetry;
+use crate::telemetry::board::LaneShown;
 
 /// The label of what has no destination (yet).
 const NONE: &str = "";
 
 fn label(destination: Option<&DestinationName>) -> &str {
     destination.map_or(NONE, DestinationName::as_str)
+}
+
+/// What a pause asks of a person.
+fn mend(cause: Cause) -> &'static str {
+    match cause {
+        Cause::Transient => "it fails again and again: look at it, and at its address",
+        Cause::Throttled => "it asked for a pause: nothing is to be done, unless it asks again and again",
+        Cause::Credentials => {
+            "its credentials, permissions or configuration are wrong: mend them; `leadrelay destination test` tells \
+             whether they work"
+        }
+        Cause::Rejecting => "it rejects lead after lead with one code: look whether its fields or rules have changed",
+        Cause::DailyLimit => "it has had its leads for a day: nothing is to be done, or raise daily_limit",
+    }
 }
 
 impl Telemetry {
@@ -68,30 +84,66 @@ impl Telemetry {
     }
 
     pub fn replied(&self, destination: &DestinationName, reply: &Reply) {
-        self.metrics.attempts.with_label_values(&[destination.as_str(), reply.class().as_str()]).inc();
-        if let Some(code) = reply.code() {
-            tracing::debug!(%destination, class = reply.class().as_str(), %code, "not accepted");
+        let class = reply.class().as_str();
+        self.metrics.attempts.with_label_values(&[destination.as_str(), class]).inc();
+        match reply.code() {
+            Some(code) if self.refusals.note(destination, code) => {
+                tracing::warn!(%destination, class, %code, "a lead was not accepted");
+            }
+            Some(code) => tracing::debug!(%destination, class, %code, "a lead was not accepted"),
+            None => {}
         }
     }
 
     pub fn lane_state(&self, destination: &DestinationName, before: State, now: State) {
-        self.show_lane_state(destination, now);
         match (before, now) {
+            (State::Paused { .. }, State::Closed | State::HalfOpen { .. }) => {}
             (_, State::Closed) => tracing::info!(%destination, "the destination works again"),
+            // What was ordered, and by whom, is told by the order.
+            (_, State::Paused { .. }) => {}
             (State::HalfOpen { .. }, State::Open { .. }) => {
                 tracing::debug!(%destination, state = now.label(), "the probe failed, still paused");
             }
-            (_, State::Open { .. }) => tracing::warn!(%destination, state = now.label(), "paused the destination"),
+            (_, State::Open { cause, .. }) => {
+                let refused = self.refusals.last(destination).filter(|_| cause != Cause::DailyLimit);
+                let code = refused.as_ref().map_or("", Code::as_str);
+                tracing::warn!(%destination, state = now.label(), code, mend = mend(cause), "paused the destination");
+            }
             (_, State::HalfOpen { .. }) => tracing::debug!(%destination, "probing the destination"),
         }
     }
 
-    /// Sets the gauge alone, as at the start.
-    pub fn show_lane_state(&self, destination: &DestinationName, now: State) {
+    pub fn show_lane(&self, destination: &DestinationName, shown: LaneShown) {
         for state in State::LABELS {
-            let on = i64::from(state == now.label());
+            let on = i64::from(state == shown.state);
             self.metrics.lane_state.with_label_values(&[destination.as_str(), state]).set(on);
         }
+        self.board.show_lane(destination, shown);
+    }
+
+    /// An order is told when it is obeyed; after a restart one that still holds the lane is obeyed again.
+    pub fn order_obeyed(&self, Kept { number, order, .. }: &Kept, changed: bool) {
+        let Order { destination, what, reason, by, at } = order;
+        let (reason, at) = (reason.as_str(), at.to_string());
+        match what {
+            Ordered::Pause => {
+                tracing::warn!(%destination, number, by, at, reason, "paused by order: its leads wait");
+            }
+            Ordered::Resume if changed => tracing::info!(%destination, number, by, at, reason, "resumed by order"),
+            // The lane had nothing to resume from, as after a restart.
+            Ordered::Resume => {}
+            Ordered::AcceptRejections { code } => {
+                let code = code.as_ref().map_or("", Code::as_str);
+                tracing::warn!(
+                    %destination, number, by, at, reason, code,
+                    "rejections accepted by order: what is rejected of what waits is dead-lettered"
+                );
+            }
+        }
+    }
+
+    pub fn acceptance_ended(&self, destination: &DestinationName) {
+        tracing::info!(%destination, "nothing waits any more: rejections are no longer accepted unseen");
     }
 
     pub fn waiting(&self, destination: &DestinationName, depth: u64) {
@@ -161,6 +213,45 @@ impl Telemetry {
 
     pub fn superseded(&self) {
         tracing::warn!("another worker has taken the ledger over: standing by");
+    }
+
+    pub fn configuration_doubtful(&self, warning: &str) {
+        tracing::warn!(warning, "the configuration that was read again");
+    }
+
+    pub fn reload_refused(&self, problems: &[String]) {
+        self.metrics.config_reloads.with_label_values(&["refused"]).inc();
+        for problem in problems {
+            tracing::error!(problem, "the configuration that was read again cannot be used");
+        }
+        tracing::error!(problems = problems.len(), "not reloaded: going on with the old configuration");
+    }
+
+    pub fn reloading(&self, grace: Duration) {
+        tracing::info!(grace_seconds = grace.as_secs(), "reloading: finishing what is in flight first");
+    }
+
+    pub fn reloaded(&self, destinations: usize) {
+        self.metrics.config_reloads.with_label_values(&["done"]).inc();
+        tracing::info!(destinations, "reloaded: going on with the new configuration");
+    }
+
+    /// What is shown of its lane is of the past; what waits for it is not.
+    pub fn no_longer_configured(&self, destination: &DestinationName) {
+        let name = destination.as_str();
+        for state in State::LABELS {
+            // Of series that there never were, nothing is to be removed.
+            let _ = self.metrics.lane_state.remove_label_values(&[name, state]);
+        }
+        for gauge in [
+            &self.metrics.daily_posts,
+            &self.metrics.daily_limit,
+            &self.metrics.api_calls_used,
+            &self.metrics.api_calls_limit,
+        ] {
+            let _ = gauge.remove_label_values(&[name]);
+        }
+        tracing::info!(destination = name, "no longer configured: what waited for it is routed anew");
     }
 
     pub fn stopping(&self, grace: Duration) {

@@ -72,6 +72,13 @@ impl WebToLead {
         Ok(Self { http, endpoint, shape: Shape { oid: settings.oid, mappings: settings.fields }, limits, telemetry })
     }
 
+    /// Whether something answers at the endpoint. Nothing is posted: without an `oid` Salesforce makes nothing of it.
+    pub async fn reach(&self) -> Result<(), Reply> {
+        let deadline = Instant::now() + self.limits.send_timeout;
+        let sent = timeout_at(deadline, self.http.send(Request::new(Method::HEAD, self.endpoint.clone()))).await;
+        sent.unwrap_or(Err(Failure::TimedOut)).map(drop).map_err(unanswered)
+    }
+
     async fn post(&self, parcel: &Parcel<'_>, deadline: Instant) -> Reply {
         match parcel.write {
             Write::Create => {}
