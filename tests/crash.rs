@@ -346,7 +346,9 @@ async fn stop_or_crash(life: Life, steps: &Steps, world: &World) {
 
 #[tokio::test(start_paused = true)]
 async fn a_crash_at_any_step_of_any_path_loses_nothing_and_delivers_nothing_twice() {
-    let mut never_passed: BTreeSet<&str> = Step::ALL.iter().map(|step| step.name()).collect();
+    // The steps of a replay are no worker's: `replays.rs` stops at each of them.
+    let of_a_worker = |step: &&Step| !matches!(step, Step::Take | Step::MarkPublished | Step::GiveBack);
+    let mut never_passed: BTreeSet<&str> = Step::ALL.iter().filter(of_a_worker).map(|step| step.name()).collect();
     let mut crashes = 0;
     for path in Path::ALL {
         let (expected, passes) = run(path, None).await;

@@ -4,33 +4,29 @@
 //! plan next, under the same generation, and a lead is delivered once however often its event comes. The pace is a pure
 //! machine, [`crate::domain::replay`]; here is what it drives.
 
-use std::collections::BTreeSet;
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::{SignedDuration, Timestamp};
-use tokio::time::Instant;
 use tokio_util::sync::CancellationToken;
 
-use crate::broker::{Broker, Outgoing, PublishError, Queue};
+use crate::broker::{Broker, Queue};
 use crate::clock::Clock;
-use crate::domain::dead_letter::Ending;
-use crate::domain::envelope;
 use crate::domain::lead_key::DeadId;
-use crate::domain::replay::{Next, Pace, Seen, Why};
 use crate::domain::retry::Tier;
 use crate::domain::route::DestinationName;
-use crate::steps::{Step, Steps};
+use crate::steps::Steps;
 use crate::store::dead_letters::{
-    Act, DeadLetters, Kept, LettersError, Members, NotOwned, Owning, Plan, PlanId, PlanState, Selection,
+    Act, DeadLetters, LettersError, Members, NotOwned, Owning, Plan, PlanId, PlanState, Selection,
 };
 
 pub mod forecast;
-mod sending;
 pub mod lanes;
 pub mod terms;
+mod run;
 
 use lanes::Lanes;
+use run::Run;
 
 /// Plans, as the store keeps them.
 pub mod plans {
@@ -94,37 +90,29 @@ pub enum ReplayError {
 
 /// How long a plan is one owner's without renewal. A killed owner keeps the next one waiting this long.
 pub const LEASE: SignedDuration = SignedDuration::from_secs(30);
-const RENEW_BELOW: SignedDuration = SignedDuration::from_secs(20);
 /// An owner that lives renews within this.
 const RENEWS_WITHIN: Duration = Duration::from_secs(15);
 
 const TICK: Duration = Duration::from_millis(200);
-/// Between two looks at the whole plan, which counts all its letters, and at the lanes.
-const LOOK_EVERY: Duration = Duration::from_secs(1);
-/// What was not confirmed is published again, as often, before it is left for later.
-const ROUNDS: usize = 3;
-
-/// One run of one plan.
-struct Run<'a> {
-    replayer: &'a Replayer,
-    plan: PlanId,
-    terms: &'a terms::Kept,
-    pace: Pace,
-    began: Instant,
-    until: Timestamp,
-    canary: BTreeSet<DeadId>,
-    /// What stood published and unended when this run began: perhaps nobody will ever tell of it.
-    stale: Members,
-    seen: Members,
-    looked_at: Option<Instant>,
-    unseen_told: bool,
-}
 
 /// Why a run goes no further.
 enum Stop {
     Finished,
     Pause(String),
     NotOwned(NotOwned),
+}
+
+impl Stop {
+    fn of(self, plan: Plan) -> Result<Ended, ReplayError> {
+        match self {
+            Self::Finished => Ok(Ended::Done(plan)),
+            Self::Pause(why) => Ok(Ended::Paused(plan, why)),
+            Self::NotOwned(NotOwned::Halted(_)) => Ok(Ended::Halted(plan)),
+            Self::NotOwned(NotOwned::Absent | NotOwned::Owned(..) | NotOwned::Lapsed) => {
+                Err(ReplayError::TakenOver(plan.id))
+            }
+        }
+    }
 }
 
 impl Replayer {
@@ -157,23 +145,11 @@ impl Replayer {
             Err(NotOwned::Halted(_) | NotOwned::Lapsed) => return Ok(Ended::Halted(self.plan(plan).await?)),
         };
         let stale = self.plan(plan).await?.members;
-        let mut run = Run {
-            replayer: self,
-            plan,
-            terms: kept,
-            pace: Pace::new(kept.terms),
-            began: Instant::now(),
-            until,
-            canary: BTreeSet::new(),
-            stale,
-            seen: stale,
-            looked_at: None,
-            unseen_told: false,
-        };
-        let ended = run.go(stop, tell).await;
-        let ended = self.conclude(plan, ended?).await;
+        let mut run = Run::new(self, plan, kept, until, stale);
+        let stopped = run.go(stop, tell).await?;
+        let ended = self.write_down(plan, stopped).await;
         self.letters.disown_plan(self.owning(plan)).await?;
-        ended
+        ended?.of(self.plan(plan).await?)
     }
 
     pub async fn plan(&self, plan: PlanId) -> Result<Plan, ReplayError> {
@@ -207,23 +183,16 @@ impl Replayer {
         }
     }
 
-    /// Writes down how the run ended.
-    async fn conclude(&self, plan: PlanId, stop: Stop) -> Result<Ended, ReplayError> {
-        match stop {
-            Stop::Finished => match self.letters.change_plan(plan, PlanState::Done, self.act("")).await? {
-                Some(plan) => Ok(Ended::Done(plan)),
-                None => Ok(Ended::Halted(self.plan(plan).await?)),
-            },
-            Stop::Pause(why) => {
-                let to = PlanState::Paused(why.clone());
-                match self.letters.change_plan(plan, to, self.act(&why)).await? {
-                    Some(plan) => Ok(Ended::Paused(plan, why)),
-                    None => Ok(Ended::Halted(self.plan(plan).await?)),
-                }
-            }
-            Stop::NotOwned(NotOwned::Halted(_)) => Ok(Ended::Halted(self.plan(plan).await?)),
-            Stop::NotOwned(NotOwned::Absent) => Err(ReplayError::NoSuchPlan(plan)),
-            Stop::NotOwned(NotOwned::Owned(..) | NotOwned::Lapsed) => Err(ReplayError::TakenOver(plan)),
+    /// Writes down how the run ended; somebody may have halted the plan just now.
+    async fn write_down(&self, plan: PlanId, stop: Stop) -> Result<Stop, ReplayError> {
+        let (to, why) = match &stop {
+            Stop::Finished => (PlanState::Done, ""),
+            Stop::Pause(why) => (PlanState::Paused(why.clone()), why.as_str()),
+            Stop::NotOwned(_) => return Ok(stop),
+        };
+        match self.letters.change_plan(plan, to, self.act(why)).await? {
+            Some(_) => Ok(stop),
+            None => Ok(Stop::NotOwned(NotOwned::Halted(self.plan(plan).await?.state))),
         }
     }
 
@@ -244,117 +213,8 @@ impl Replayer {
             format!("{} {messages} in {}.{queue}", grouped(*depth), self.prefix)
         });
         match told.collect::<Vec<_>>().as_slice() {
-            [] => "; no queue holds anything: does a worker run, and is it told of by this office?".to_owned(),
+            [] => "; no queue holds anything: a worker has them in hand, and holds back the rejections of a destination that accepts nothing".to_owned(),
             told => format!("; behind {}", told.join(", ")),
-        }
-    }
-}
-
-impl Run<'_> {
-    async fn go(&mut self, stop: &CancellationToken, tell: &mut (dyn FnMut(News) + Send)) -> Result<Stop, ReplayError> {
-        loop {
-            if stop.is_cancelled() {
-                return Ok(Stop::Pause(format!("interrupted by {}", self.replayer.who)));
-            }
-            if let Some(stop) = self.renew().await? {
-                return Ok(stop);
-            }
-            if let Some(stop) = self.look(tell).await? {
-                return Ok(stop);
-            }
-            let was_canary = self.pace.is_canary();
-            let seen = self.seen().await?;
-            let next = self.pace.next(seen, self.began.elapsed());
-            if was_canary && !self.pace.is_canary() {
-                tell(News::CanaryPassed);
-            }
-            match next {
-                Next::Finish => return Ok(Stop::Finished),
-                Next::Pause(why) => return Ok(Stop::Pause(self.explain(why).await)),
-                Next::Publish(count) => {
-                    if let Some(stop) = self.publish(count, tell).await? {
-                        return Ok(stop);
-                    }
-                }
-                Next::Look => drop(stop.run_until_cancelled(tokio::time::sleep(TICK)).await),
-            }
-        }
-    }
-
-    async fn renew(&mut self) -> Result<Option<Stop>, ReplayError> {
-        let owning = self.replayer.owning(self.plan);
-        if self.until.duration_since(owning.now) > RENEW_BELOW {
-            return Ok(None);
-        }
-        let until = owning.until;
-        match self.replayer.letters.own_plan(owning).await? {
-            Ok(()) => {
-                self.until = until;
-                Ok(None)
-            }
-            Err(not_owned) => Ok(Some(Stop::NotOwned(not_owned))),
-        }
-    }
-
-    /// At the plan, which anybody may have halted, and at the lanes, now and then.
-    async fn look(&mut self, tell: &mut (dyn FnMut(News) + Send)) -> Result<Option<Stop>, ReplayError> {
-        if self.looked_at.is_some_and(|at| at.elapsed() < LOOK_EVERY) {
-            return Ok(None);
-        }
-        self.looked_at = Some(Instant::now());
-        let plan = self.replayer.plan(self.plan).await?;
-        if plan.state != PlanState::Running {
-            return Ok(Some(Stop::NotOwned(NotOwned::Halted(plan.state))));
-        }
-        if plan.members != self.seen {
-            tell(News::Progress(plan.members));
-        }
-        self.seen = plan.members;
-        match self.replayer.lanes.open().await {
-            Ok(open) => {
-                let ours = |lane: &&lanes::OpenLane| self.terms.destinations.contains(&lane.destination);
-                Ok(open.iter().find(ours).map(|lane| {
-                    Stop::Pause(format!("the lane of {} is not closed but {}", lane.destination, lane.state))
-                }))
-            }
-            Err(why) => {
-                if !std::mem::replace(&mut self.unseen_told, true) {
-                    tell(News::LanesUnseen(why));
-                }
-                Ok(None)
-            }
-        }
-    }
-
-    /// Of the canary, letter by letter; after it, of all the plan's that this run may have published.
-    async fn seen(&self) -> Result<Seen, ReplayError> {
-        if !self.pace.is_canary() {
-            let Members { published, dead, .. } = self.seen;
-            let ended = ended_of(&self.seen).saturating_sub(ended_of(&self.stale));
-            let outstanding = published.saturating_sub(self.stale.published);
-            return Ok(Seen { outstanding, ended, dead: dead.saturating_sub(self.stale.dead) });
-        }
-        let letters = self.replayer.letters.read(self.canary.iter().copied().collect()).await?;
-        let endings = letters.iter().flatten().filter_map(|kept| kept.entry.ending);
-        let (ended, dead) =
-            endings.fold((0, 0), |(ended, dead), ending| (ended + 1, dead + u64::from(ending == Ending::Dead)));
-        Ok(Seen { outstanding: self.canary.len() as u64 - ended, ended, dead })
-    }
-
-    async fn explain(&self, why: Why) -> String {
-        match why {
-            Why::Failing { dead, of } => {
-                let limit = self.terms.terms.max_failures;
-                format!("{dead} of the last {of} died again, and the limit is {limit}")
-            }
-            Why::Silent { outstanding, ended } => {
-                let waited = self.terms.terms.canary_timeout.as_secs();
-                let behind = self.replayer.behind(&self.terms.destinations).await;
-                let canary = if self.pace.is_canary() { "the canary: " } else { "" };
-                format!(
-                    "{canary}{ended} came to their end, and of {outstanding} nothing was heard for {waited} s{behind}"
-                )
-            }
         }
     }
 }
