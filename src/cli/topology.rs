@@ -61,6 +61,8 @@ fn mend(parts: &[Part]) -> &'static str {
         "\n    nothing was changed: delete what differs once it is empty, and apply; or set another broker.prefix"
     } else if parts.iter().any(|part| part.state == PartState::Missing) {
         "\n    declare what is missing: leadrelay topology apply"
+    } else if parts.iter().any(|part| part.state == PartState::Leaderless) {
+        "\n    have the broker elect a leader, by the command beside the queue"
     } else {
         ""
     }
@@ -113,7 +115,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_state_is_told_for_people_and_for_scripts_and_two_of_them_are_wrong() {
+    fn every_state_is_told_for_people_and_for_scripts_and_three_of_them_are_wrong() {
         let check = |state: PartState, text: &str, word: &str, wrong: bool| {
             let part = Part { name: "leads.dead".into(), state };
             assert_eq!(as_text(std::slice::from_ref(&part), Paint::of(false)), format!("leads.dead  {text}\n"));
