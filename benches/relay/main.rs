@@ -1,6 +1,6 @@
 //! Measures leadrelay: the real program, a real RabbitMQ, a table that counts, and a yardstick in the same run.
 //!
-//! `make bench`, or `cargo bench --bench relay -- drain zipf`. Run by `cargo test` it only shows that it works.
+//! `cargo bench --bench relay -- drain zipf`. Run by `cargo test` it only shows that it works.
 
 #![allow(clippy::disallowed_methods, reason = "it measures real time, in a process of its own")]
 

@@ -130,7 +130,7 @@ const PROSPECTS: [(Prospect, &str); 7] = [
     (Prospect::Withdrawn, "would be dropped: the person has withdrawn since"),
     (Prospect::Withdrawal, "are withdrawals, and would be taken to heart"),
     (Prospect::Unroutable, "would die again: no route covers their offer now"),
-    (Prospect::Malformed, "would die again: they cannot be read; leadrelay dead edit mends them"),
+    (Prospect::Malformed, "would die again: they cannot be read"),
 ];
 
 fn forecast_as_text(forecast: &Forecast) -> String {
