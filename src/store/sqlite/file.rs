@@ -8,32 +8,21 @@ use std::time::Duration;
 use rusqlite::{Connection, ErrorCode, MAIN_DB, OpenFlags, TransactionBehavior};
 
 use super::fault::{Fault, When, closed_to_us, damaged, explain_io, not_a_ledger, unavailable};
-use super::{intent_rows, rows};
+use super::{intent_rows, leads, rows};
 use crate::store::ledger::LedgerError;
 
 /// `LRLY`, in the header of every ledger (<https://sqlite.org/fileformat2.html#application_id>).
 const APPLICATION_ID: u32 = 0x4c52_4c59;
-/// Of the tables below, with those of [`intent_rows`]. Another layout gets another number, and a migration from this
-/// one: 1 had no intents.
-const SCHEMA_VERSION: u32 = 2;
+/// Of the tables below, with those of [`leads`] and [`intent_rows`]. Another layout gets another number, and a migration
+/// from this one: 1 had no intents, 2 had two indexes on `leads` that every commit wrote.
+const SCHEMA_VERSION: u32 = 3;
 
-/// Records are appended in the order in which they come; only two small indexes take keys at random, which is what a
-/// disk is slow at. (WITHOUT ROWID, by lead, wrote a third as many leads a second.)
 const SCHEMA: &str = "
     CREATE TABLE meta (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         fingerprint TEXT NOT NULL,
         epoch INTEGER NOT NULL
     ) STRICT;
-    CREATE TABLE leads (
-        id INTEGER PRIMARY KEY,
-        lead BLOB NOT NULL,
-        destination TEXT NOT NULL,
-        person BLOB NOT NULL,
-        record BLOB NOT NULL
-    ) STRICT;
-    CREATE UNIQUE INDEX leads_by_lead ON leads (lead, destination);
-    CREATE INDEX leads_by_person ON leads (person);
     CREATE TABLE withdrawals (
         person BLOB NOT NULL PRIMARY KEY,
         at_second INTEGER NOT NULL,
@@ -87,7 +76,7 @@ impl LedgerFile {
         self.check_secret(&connection, when)?;
         touch(&connection, &TABLES_OF_1).map_err(explain)?;
         migrate(&mut connection).map_err(explain)?;
-        touch(&connection, &TABLES_SINCE_2).map_err(explain)?;
+        touch(&connection, &TABLES_SINCE).map_err(explain)?;
         prepare_for_writing(&connection).map_err(explain)?;
         Ok(connection)
     }
@@ -102,8 +91,10 @@ impl LedgerFile {
         let creation = connection.transaction_with_behavior(TransactionBehavior::Exclusive)?;
         // Another worker may have created them while we waited for the lock.
         if is_empty(&creation)? {
-            creation.execute_batch(SCHEMA)?;
-            creation.execute_batch(intent_rows::SCHEMA)?;
+            for schema in [SCHEMA, leads::SCHEMA, intent_rows::SCHEMA, leads::INDEX_SCHEMA] {
+                creation.execute_batch(schema)?;
+            }
+            creation.execute("INSERT INTO indexed VALUES (1, 0)", [])?;
             creation.execute("INSERT INTO meta VALUES (1, ?1, 0)", [&self.fingerprint])?;
             creation.pragma_update(None, "application_id", APPLICATION_ID)?;
             creation.pragma_update(None, "user_version", SCHEMA_VERSION)?;
@@ -232,22 +223,21 @@ fn migrate(connection: &mut Connection) -> Result<(), Fault> {
     }
     let migration = connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
     // Another worker may have done it while we waited for the lock.
-    if version(&migration)? == 1 {
+    let found = version(&migration)?;
+    if found < 2 {
         migration.execute_batch(intent_rows::SCHEMA)?;
-        migration.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     }
+    if found < 3 {
+        migration.execute_batch("DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
+        migration.execute_batch(leads::INDEX_SCHEMA)?;
+        migration.execute_batch(leads::INDEX_ALL)?;
+    }
+    migration.pragma_update(None, "user_version", SCHEMA_VERSION)?;
     Ok(migration.commit()?)
 }
 
-const TABLES_OF_1: [&str; 6] = [
-    "leads NOT INDEXED",
-    "leads INDEXED BY leads_by_lead",
-    "leads INDEXED BY leads_by_person",
-    "withdrawals",
-    "wait_queues",
-    "ballast",
-];
-const TABLES_SINCE_2: [&str; 2] = ["intents", "posts"];
+const TABLES_OF_1: [&str; 4] = ["leads NOT INDEXED", "withdrawals", "wait_queues", "ballast"];
+const TABLES_SINCE: [&str; 4] = ["intents", "posts", "lead_index", "indexed"];
 
 /// Finds the coarse damage before anything is consumed. What lies deeper shows when it is read, and is told then.
 fn touch(connection: &Connection, tables: &[&str]) -> Result<(), Fault> {
@@ -262,7 +252,8 @@ fn prepare_for_writing(connection: &Connection) -> Result<(), Fault> {
     become_wal(connection)?;
     // 16 MiB of log between checkpoints: pages that change often are copied once, not every few commits.
     connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
-    connection.pragma_update(None, "cache_size", -65_536)?;
+    // 16 MiB. The system caches the rest of the file.
+    connection.pragma_update(None, "cache_size", -16_384)?;
     connection.set_prepared_statement_cache_capacity(32);
     Ok(())
 }

@@ -13,6 +13,8 @@ use tokio::time::Instant;
 mod writer;
 mod calls;
 mod intent_calls;
+mod leads;
+mod tail;
 mod rows;
 mod intent_rows;
 mod encoding;

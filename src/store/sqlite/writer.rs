@@ -12,7 +12,9 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::fault::{Fault, When};
 use super::file::{Inode, LedgerFile};
+use super::leads::Known;
 use super::rows;
+use super::tail::ENOUGH;
 use crate::store::claims::Claims;
 use crate::store::ledger::LedgerError;
 use crate::telemetry::Telemetry;
@@ -43,6 +45,7 @@ pub(super) struct Owner {
     /// The epoch in which we took over.
     epoch: Option<u64>,
     claims: Arc<Mutex<Claims>>,
+    pub known: Known,
 }
 
 impl Owner {
@@ -93,7 +96,7 @@ impl Writer {
     ) -> Result<Self, LedgerError> {
         let (sender, calls) = mpsc::channel(QUEUE);
         let connection = Some((connection, file.inode()?));
-        let owner = Owner { epoch: None, claims };
+        let owner = Owner { epoch: None, claims, known: Known::nothing(ENOUGH) };
         let thread = WriterThread { file, connection, owner, telemetry, failing: false };
         let spawned = thread::Builder::new().name("ledger".into()).spawn(move || thread.work(calls));
         match spawned {
@@ -188,6 +191,10 @@ impl WriterThread {
             if done.is_ok() && group.iter().any(|call| call.writes()) {
                 self.telemetry.ledger_committed(started.elapsed());
             }
+            match done {
+                Ok(()) => self.owner.known.committed(),
+                Err(_) => self.owner.known.forget(),
+            }
             if matches!(done, Ok(()) | Err(Fault::Superseded)) {
                 self.connection = Some((connection, inode));
             }
@@ -203,7 +210,10 @@ impl WriterThread {
         let inode = self.file.inode()?;
         match self.connection.take() {
             Some((connection, ours)) if ours == inode => Ok((connection, inode)),
-            _ => Ok((self.file.open_again()?, inode)),
+            _ => {
+                self.owner.known.forget();
+                Ok((self.file.open_again()?, inode))
+            }
         }
     }
 
@@ -242,6 +252,9 @@ fn transact(connection: &mut Connection, group: &mut [Box<dyn Pending>], owner: 
     let transaction = connection.transaction_with_behavior(behavior)?;
     for call in group {
         call.run(&transaction, owner)?;
+    }
+    if writes {
+        owner.known.before_commit(&transaction)?;
     }
     Ok(transaction.commit()?)
 }
