@@ -9,7 +9,7 @@
 //! ledger: rounds and settlings run beside it.
 
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::Duration;
 
 use tokio::sync::{Semaphore, mpsc, watch};
@@ -29,6 +29,10 @@ use crate::domain::repeat::RepeatPolicy;
 use crate::domain::reply::Reply;
 use crate::domain::route::DestinationName;
 use crate::domain::verdict::{self, Finding, decide};
+
+/// While one round sends, another claims or records, so that the destination is not kept waiting for the ledger. How many
+/// send at once is the destination's to say.
+const ROUNDS_A_SEND: usize = 2;
 
 /// How the intake reaches a lane.
 pub struct LaneHandle {
@@ -78,7 +82,6 @@ impl Lane {
         policy: RepeatPolicy,
         share: usize,
     ) -> (Self, LaneHandle, watch::Receiver<Thirst>) {
-        let limits = destination.limits();
         let (thirst, thirsty) = watch::channel(Thirst { prefetch: 0, watchful: true });
         let (offer, arrivals) = mpsc::channel(2 * share);
         let waiting = watch::Sender::new(0);
@@ -102,7 +105,7 @@ impl Lane {
             thirst,
             diverted_at: None,
             share,
-            sender: Arc::new(Sender { shop, name, destination, limits, policy, closed: AtomicBool::new(true) }),
+            sender: Arc::new(Sender::new(shop, name, destination, policy)),
         };
         (lane, handle, thirsty)
     }
@@ -186,7 +189,7 @@ impl Lane {
         let now = Instant::now();
         self.health.tick(now.into_std());
         let limits = self.sender.limits;
-        let (rounds_max, batch_max, probe) = match self.health.state() {
+        let (sends_max, batch_max, probe) = match self.health.state() {
             _ if self.shop().stop.take.is_cancelled() => return,
             _ if *self.ledger.borrow() != LedgerState::Up => return,
             // Another worker may own the ledger by now: no send starts.
@@ -195,7 +198,12 @@ impl Lane {
             State::Open { .. } => return,
             State::HalfOpen { .. } => (1, 1, true),
         };
+        let rounds_max = if probe { 1 } else { ROUNDS_A_SEND * sends_max };
         while self.rounds.len() < rounds_max {
+            // A batch that has to wait for its turn may as well grow while it waits.
+            if self.rounds.len() >= sends_max && !self.pending.has_a_full(batch_max) {
+                return;
+            }
             let batch = self.pending.take(batch_max);
             if batch.is_empty() {
                 return;
@@ -226,6 +234,9 @@ impl Lane {
         };
         for found in &found {
             self.pending.done(found.item.lead.key);
+        }
+        if found.iter().any(|found| matches!(found.finding, Finding::LaneShut)) {
+            self.diverted_at = Some(Instant::now());
         }
         let hold = suspects == Suspects::Hold && state == State::Closed;
         let (held, settled): (Vec<_>, Vec<_>) = found.into_iter().partition(|found| hold && found.is_rejected());
