@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 19] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -20,6 +20,9 @@ const COMMANDS: [&[&str]; 16] = [
     &["dead", "list"],
     &["dead", "show"],
     &["ledger", "show"],
+    &["store", "backup"],
+    &["store", "verify"],
+    &["store", "restore"],
     &["sandbox", "salesforce"],
     &["completions"],
 ];
@@ -79,6 +82,7 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["publish", "no-such-file.json"]);
     check(&["dead", "list", "--limit", "0"]);
     check(&["ledger", "show"]);
+    check(&["store", "backup"]);
     check(&["ledger", "show", "not-a-key"]);
     check(&["ledger", "show", "--email", "a@b.c"]);
     check(&["ledger", "show", "--email", "a@b.c", "--offer", "nodot"]);
@@ -97,6 +101,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["publish"] => &["x.json"],
             ["destination", "test"] => &["contoso"],
             ["dead", "show"] => &["0123"],
+            ["store", _] => &["folder"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],
         };
