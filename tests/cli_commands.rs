@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 16] = [
+const COMMANDS: [&[&str]; 18] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -16,6 +16,8 @@ const COMMANDS: [&[&str]; 16] = [
     &["publish"],
     &["event", "check"],
     &["event", "explain"],
+    &["destination", "add"],
+    &["destination", "list"],
     &["destination", "test"],
     &["dead", "list"],
     &["dead", "show"],
