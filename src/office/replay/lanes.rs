@@ -39,20 +39,24 @@ fn open_lane(line: &str) -> Option<OpenLane> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::health::{Cause, State};
+    use crate::domain::health::State;
     use crate::telemetry::Telemetry;
 
     #[test]
     fn a_lane_that_is_not_closed_is_read_from_the_metrics_as_the_worker_writes_them() {
-        let (telemetry, now) = (Telemetry::new(), tokio::time::Instant::now());
-        let show = |name: &str, state| telemetry.show_lane_state(&DestinationName::parse(name).unwrap(), state);
-        show("contoso", State::Closed);
-        show("fabrikam", State::Open { cause: Cause::Credentials, until: now.into() });
-        show("tailspin", State::HalfOpen { cause: Cause::Transient });
+        let telemetry = Telemetry::new();
+        let show = |name: &str, shown: &str| {
+            for state in State::LABELS {
+                telemetry.metrics.lane_state.with_label_values(&[name, state]).set((state == shown).into());
+            }
+        };
+        show("contoso", "closed");
+        show("fabrikam", "credentials");
+        show("tailspin", "half_open");
         let open = read(&telemetry.metrics.render());
         let told: Vec<_> = open.iter().map(|lane| (lane.destination.as_str(), lane.state.as_str())).collect();
         assert_eq!(told, [("fabrikam", "credentials"), ("tailspin", "half_open")]);
-        show("fabrikam", State::Closed);
+        show("fabrikam", "closed");
         assert_eq!(read(&telemetry.metrics.render()).len(), 1);
         assert_eq!(read("leadrelay_lane_state{destination=\"A B\",state=\"transient\"} 1\nnonsense{\n"), []);
     }
