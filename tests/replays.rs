@@ -271,7 +271,7 @@ async fn a_destination_that_fails_in_the_middle_pauses_the_plan_before_much_is_l
     contoso.set_script(move |call| {
         let mut leads = calls.lock().unwrap();
         *leads += call.keys.len();
-        let alternate = call.keys.len() == 1 && *leads % 2 == 0;
+        let alternate = call.keys.len() == 1 && leads.is_multiple_of(2);
         if *leads > 400 && (call.keys.len() > 1 || alternate) {
             return memory::Fault::Whole(Reply::Rejected(Code::known("field_required")));
         }

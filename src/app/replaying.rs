@@ -58,6 +58,7 @@ pub fn interrupted() -> anyhow::Result<CancellationToken> {
     tokio::spawn(listen_to_signals(asked.clone(), hurry.clone(), signals()?));
     tokio::spawn(async move {
         hurry.cancelled().await;
+        #[expect(clippy::disallowed_methods, reason = "nothing is held that a destructor would hand back")]
         std::process::exit(1);
     });
     Ok(asked)
