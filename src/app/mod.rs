@@ -37,6 +37,7 @@ pub mod trial;
 pub mod probe;
 pub mod sandbox;
 pub mod health;
+mod asking;
 mod reload;
 #[cfg(debug_assertions)]
 pub mod crash_point;

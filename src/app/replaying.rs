@@ -1,20 +1,18 @@
 //! What an operator needs to replay: the office's letters, the broker, the ledger as it is read beside a worker, and the
 //! worker's own word on its lanes.
 
-use std::net::{IpAddr, Ipv4Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use jiff::Timestamp;
-use reqwest::{Method, Request, Url};
 use tokio_util::sync::CancellationToken;
 
+use super::asking::{Page, Patience};
 use super::{listen_to_signals, operator, parts, signals, steps};
 use crate::broker::Broker;
 use crate::broker::amqp::AmqpBroker;
 use crate::config::{Config, Store};
-use crate::destination::http::{Http, HttpSettings};
 use crate::domain::lead_key::{LeadKey, PersonKey};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
@@ -32,7 +30,7 @@ pub async fn replayer(config: &Config, desk: &Desk) -> anyhow::Result<Replayer> 
     Ok(Replayer {
         letters: Arc::clone(&desk.letters),
         broker: broker as Arc<dyn Broker>,
-        lanes: Arc::new(WorkerLanes::new(config.http.listen)?),
+        lanes: Arc::new(WorkerLanes(Page::of(config.http.listen, "metrics", PATIENCE)?)),
         clock: desk.clock,
         steps: steps(),
         who: desk.who.clone(),
@@ -82,36 +80,18 @@ impl Known for Ledger {
 }
 
 /// The lanes of the worker that listens where the configuration says: on this host, or one that it is reached by.
-struct WorkerLanes {
-    http: Http,
-    url: Url,
-}
+struct WorkerLanes(Page);
 
-impl WorkerLanes {
-    fn new(listen: SocketAddr) -> anyhow::Result<Self> {
-        let address = match listen.ip() {
-            IpAddr::V4(ip) if ip.is_unspecified() => SocketAddr::from((Ipv4Addr::LOCALHOST, listen.port())),
-            _ => listen,
-        };
-        let settings = HttpSettings {
-            connect_timeout: Duration::from_secs(1),
-            timeout: Duration::from_secs(2),
-            allow_plaintext: true,
-            ..HttpSettings::default()
-        };
-        let http = Http::new(&settings)?;
-        let url = http.address("http.listen", &format!("http://{address}/metrics"))?;
-        Ok(Self { http, url })
-    }
-}
+/// A plan does not wait long for a word on the lanes.
+const PATIENCE: Patience = Patience { connect: Duration::from_secs(1), whole: Duration::from_secs(2) };
 
 #[async_trait]
 impl Lanes for WorkerLanes {
     async fn open(&self) -> Result<Vec<OpenLane>, String> {
-        match self.http.send(Request::new(Method::GET, self.url.clone())).await {
+        match self.0.get().await {
             Ok(answer) if answer.status == 200 => Ok(lanes::read(&String::from_utf8_lossy(&answer.body))),
-            Ok(answer) => Err(format!("{} answers {}", self.url, answer.status)),
-            Err(failure) => Err(format!("{} does not answer ({})", self.url, failure.code().as_str())),
+            Ok(answer) => Err(format!("{} answers {}", self.0.url, answer.status)),
+            Err(failure) => Err(format!("{} does not answer ({})", self.0.url, failure.code().as_str())),
         }
     }
 }

@@ -1,20 +1,18 @@
 //! What an operator wants to know at one glance. Each part is asked by itself, so that one that is down hides no other.
 
 use std::collections::BTreeMap;
-use std::net::{IpAddr, Ipv4Addr, Ipv6Addr, SocketAddr};
 use std::sync::Arc;
 use std::time::Duration;
 
 use jiff::Timestamp;
-use reqwest::{Method, Request};
 use serde::Deserialize;
 
+use super::asking::{Page, Patience};
 use super::parts;
 use crate::broker::amqp::{self, AmqpBroker, Ownership};
 use crate::broker::{BrokerError, Queue};
 use crate::clock::Clock;
 use crate::config::{Config, Store};
-use crate::destination::http::{Http, HttpSettings};
 use crate::domain::order::Kept;
 use crate::domain::retry::Tier;
 use crate::domain::route::DestinationName;
@@ -94,6 +92,7 @@ pub struct Observer {
 
 /// Who waits at a terminal does not wait long.
 const PATIENCE: Duration = Duration::from_secs(3);
+const ASKING: Patience = Patience { connect: Duration::from_secs(5), whole: PATIENCE };
 
 impl Observer {
     /// Where the broker is.
@@ -152,25 +151,11 @@ fn look_into_store(config: &Config) -> Result<StoreSeen, String> {
 
 /// Asks the worker that listens where the configuration says.
 pub(super) async fn ask_worker(config: &Config) -> Result<WorkerSeen, String> {
-    let address = reachable(config.http.listen);
-    let nobody = |why: &str| format!("no worker answers at {address} ({why})");
-    // It listens where we were told to look: on this machine, or where whoever configured it wants it to be seen.
-    let settings = HttpSettings { timeout: PATIENCE, allow_plaintext: true, ..HttpSettings::default() };
-    let http = Http::new(&settings).map_err(|error| error.to_string())?;
-    let url = http.address("http.listen", &format!("http://{address}/status")).map_err(|error| error.to_string())?;
-    let answer = http.send(Request::new(Method::GET, url)).await.map_err(|failure| nobody(failure.code().as_str()))?;
+    let page = Page::of(config.http.listen, "status", ASKING).map_err(|error| error.to_string())?;
+    let nobody = |why: &str| format!("no worker answers at {} ({why})", page.address);
+    let answer = page.get().await.map_err(|failure| nobody(failure.code().as_str()))?;
     if answer.status != 200 {
         return Err(nobody(&format!("something else does, with status {}", answer.status)));
     }
     serde_json::from_slice(&answer.body).map_err(|_| nobody("something else does"))
-}
-
-/// What listens on all addresses is reached on this machine's own.
-fn reachable(listen: SocketAddr) -> SocketAddr {
-    let ip = match listen.ip() {
-        IpAddr::V4(ip) if ip.is_unspecified() => Ipv4Addr::LOCALHOST.into(),
-        IpAddr::V6(ip) if ip.is_unspecified() => Ipv6Addr::LOCALHOST.into(),
-        ip => ip,
-    };
-    SocketAddr::new(ip, listen.port())
 }

@@ -6,6 +6,7 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 
 use crate::config::{Problem, Severity};
+pub use crate::office::replay::grouped;
 
 /// Whether to colour (`NO_COLOR`: no-color.org), and how wide a line may be.
 #[derive(Clone, Copy)]
@@ -99,19 +100,6 @@ pub fn progress(total: u64, template: &str) -> ProgressBar {
         Ok(style) => bar.with_style(style),
         Err(_) => bar,
     }
-}
-
-/// `12,345`.
-pub fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut text = String::new();
-    for (at, digit) in digits.chars().enumerate() {
-        if at > 0 && (digits.len() - at).is_multiple_of(3) {
-            text.push(',');
-        }
-        text.push(digit);
-    }
-    text
 }
 
 /// `in 4m`, or `now`.

@@ -226,7 +226,7 @@ pub fn ended_of(members: &Members) -> u64 {
 }
 
 /// `1,200,000`.
-fn grouped(number: u64) -> String {
+pub fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let groups: Vec<&str> =
         digits.as_bytes().rchunks(3).rev().filter_map(|group| std::str::from_utf8(group).ok()).collect();
