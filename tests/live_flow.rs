@@ -15,14 +15,15 @@ const MINUTE: Duration = Duration::from_secs(60);
 /// Offers of both destinations, in turns.
 const BOTH: &str = "contoso.loadbalancer,fabrikam.x";
 
-/// With a second destination, which has offers and a place in the table of its own.
+/// With a second destination, which has offers and a place in the table of its own; and with so small a share for each
+/// that leads wait in both their queues.
 fn rig(name: &str) -> Rig {
     let rig = Rig::new(name);
     let (azurite, table) = (service("LEADRELAY_TEST_AZURITE"), &rig.table);
     let text = std::fs::read_to_string(rig.path("leadrelay.toml")).unwrap();
     let more = format!(
         "\n[destinations.fabrikam-table]\nkind = \"azure-table\"\nconnection_string = \"{azurite}\"\ntable = \"{table}\"\n\
-         [[routes]]\noffer = \"fabrikam.*\"\ndestination = \"fabrikam-table\"\n"
+         [[routes]]\noffer = \"fabrikam.*\"\ndestination = \"fabrikam-table\"\n[worker]\nprefetch = 1600\n"
     );
     std::fs::write(rig.path("leadrelay.toml"), text + &more).unwrap();
     rig

@@ -3,6 +3,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "a real process has no paused clock")]
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
 use std::io::{Read, Write};
 use std::net::{TcpListener, TcpStream};
@@ -191,10 +192,17 @@ impl Rig {
         });
     }
 
+    /// All but the dead letters': of every destination that is configured, and of the one that every rig begins with.
     fn working_queues(&self) -> Vec<String> {
-        let last =
-            ["consent", "wait.contoso-table", "retry.5s", "retry.30s", "retry.2m", "retry.10m", "retry.1h", "retry.6h"];
-        last.iter().map(|last| format!("{}.{last}", self.prefix)).collect()
+        let configured = fs::read_to_string(self.path("leadrelay.toml")).unwrap();
+        let named = |line: &str| line.trim().strip_prefix("[destinations.")?.strip_suffix(']').map(str::to_owned);
+        let mut destinations: BTreeSet<String> = configured.lines().filter_map(named).collect();
+        destinations.retain(|name| !name.contains('.'));
+        destinations.insert("contoso-table".to_owned());
+        let waits = destinations.into_iter().map(|name| format!("wait.{name}"));
+        let retries = ["5s", "30s", "2m", "10m", "1h", "6h"].map(|delay| format!("retry.{delay}"));
+        let last = std::iter::once("consent".to_owned()).chain(waits).chain(retries);
+        last.map(|last| format!("{}.{last}", self.prefix)).collect()
     }
 
     /// The messages that are ready in the queues that leadrelay works on, as JSON lines.
