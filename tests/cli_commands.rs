@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: [&[&str]; 31] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -21,6 +21,9 @@ const COMMANDS: [&[&str]; 28] = [
     &["destination", "test"],
     &["destination", "pause"],
     &["destination", "resume"],
+    &["lead", "list"],
+    &["lead", "show"],
+    &["lead", "export"],
     &["retry", "list"],
     &["retry", "now"],
     &["status"],
@@ -122,7 +125,8 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
             ["destination", "pause"] => &["contoso", "--reason", "a test"],
-            ["destination", "test" | "resume"] => &["contoso"],
+            ["destination", "test" | "resume"] | ["lead", "list" | "export"] => &["contoso"],
+            ["lead", "show"] => &["contoso", "0123"],
             ["dead", "show" | "undo"] => &["0123"],
             ["dead", "discard"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],

@@ -34,6 +34,7 @@ pub mod orders;
 pub mod status;
 pub mod replaying;
 pub mod trial;
+pub mod leads;
 pub mod connecting;
 pub mod probe;
 pub mod sandbox;

@@ -16,12 +16,14 @@ mod topology;
 mod publish;
 mod event;
 mod destination;
+mod lead;
 mod dead;
 mod ledger;
 mod retry;
 mod status;
 mod sandbox;
 mod documents;
+mod when;
 mod screen;
 mod columns;
 mod whoami;
@@ -61,6 +63,9 @@ enum Command {
     /// Connect, list, try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
+    /// Look at the leads that a destination holds
+    #[command(subcommand)]
+    Lead(lead::Command),
     /// Show everything at one glance: broker, worker, queues, destinations, orders
     Status(status::Arguments),
     /// Look at what is to be tried again, or try it at once
@@ -118,6 +123,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(arguments) => health::run(&arguments, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
+        Command::Lead(command) => lead::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
         Command::Event(command) => event::run(command, &config),
         Command::Status(arguments) => status::run(&arguments, &config),
