@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 29] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -30,6 +30,9 @@ const COMMANDS: [&[&str]; 26] = [
     &["dead", "import"],
     &["dead", "stats"],
     &["ledger", "show"],
+    &["store", "backup"],
+    &["store", "verify"],
+    &["store", "restore"],
     &["sandbox", "salesforce"],
     &["completions"],
 ];
@@ -100,6 +103,7 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["dead", "export"]);
     check(&["dead", "import", "no-such-file.jsonl"]);
     check(&["ledger", "show"]);
+    check(&["store", "backup"]);
     check(&["ledger", "show", "not-a-key"]);
     check(&["ledger", "show", "--email", "a@b.c"]);
     check(&["ledger", "show", "--email", "a@b.c", "--offer", "nodot"]);

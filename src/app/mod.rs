@@ -29,6 +29,7 @@ use crate::worker::{self, Ended, Parts};
 pub mod parts;
 pub mod operator;
 pub mod desk;
+pub mod backup;
 pub mod retries;
 pub mod orders;
 pub mod status;

@@ -18,6 +18,7 @@ mod event;
 mod destination;
 mod dead;
 mod ledger;
+mod store;
 mod retry;
 mod status;
 mod sandbox;
@@ -71,6 +72,9 @@ enum Command {
     /// Look into the ledger of what has been delivered
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Back up, check and restore the ledger and the dead letters
+    #[command(subcommand)]
+    Store(store::Command),
     /// Rehearse with a destination that keeps everything in memory
     #[command(subcommand)]
     Sandbox(sandbox::Command),
@@ -123,6 +127,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Retry(command) => retry::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
+        Command::Store(command) => store::run(command, &config),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

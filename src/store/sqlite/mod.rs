@@ -24,6 +24,7 @@ mod order_rows;
 mod encoding;
 mod reader;
 mod letters;
+pub mod backup;
 
 pub use letters::SqliteLetters;
 pub use reader::{LedgerReader, Summary};
