@@ -126,6 +126,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["dead", "discard"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
+            ["store", ..] => &["x"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],
         };
