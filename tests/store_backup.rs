@@ -47,6 +47,15 @@ fn leads_in(path: &std::path::Path) -> u64 {
     summary.leads.iter().map(|(_, count)| count).sum()
 }
 
+/// The one file that a restore has moved aside; its log stands beside it.
+fn what_was_there(program: &Program) -> PathBuf {
+    let entries = fs::read_dir(program.folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
+    let moved = |path: &PathBuf| path.extension().is_some_and(|part| part.to_string_lossy().starts_with("before-"));
+    let moved: Vec<PathBuf> = entries.filter(|path| moved(path) && path.to_string_lossy().ends_with('Z')).collect();
+    let [file] = &moved[..] else { panic!("{moved:?}") };
+    file.clone()
+}
+
 #[tokio::test(flavor = "multi_thread")]
 async fn a_backup_beside_a_writer_is_whole_private_and_never_takes_the_place_of_another_unasked() {
     let (program, path) = configured();
@@ -116,13 +125,24 @@ async fn a_restore_waits_for_no_worker_keeps_what_was_there_and_supersedes_every
     let ended = program.run(&["store", "restore", "copy", "--replace"]);
     assert_eq!((ended.code, ended.err.as_str()), (0, ""));
     assert_eq!(leads_in(&path), 20);
-    let entries = fs::read_dir(program.folder.path()).expect("a folder").map(|entry| entry.expect("an entry").path());
-    // Beside it may stand its log, moved with it.
-    let kept = |path: &PathBuf| path.extension().is_some_and(|part| part.to_string_lossy().starts_with("before-"));
-    let kept: Vec<PathBuf> = entries.filter(|path| kept(path) && path.to_string_lossy().ends_with('Z')).collect();
-    assert_eq!((kept.len(), leads_in(&kept[0])), (1, 21), "what was there is kept, whole");
+    assert_eq!(leads_in(&what_was_there(&program)), 21, "what was there is kept, whole");
     let epoch = LedgerReader::open(&path).and_then(|reader| reader.summary()).expect("a summary").epoch;
     assert!(epoch > 1_000_000_000, "{epoch} is ahead of every owner that there was");
+}
+
+#[tokio::test]
+async fn what_a_killed_worker_left_in_its_log_is_kept_and_goes_into_no_other_ledger() {
+    let (program, path) = configured();
+    let worker = worker_with_leads(&path, 3).await;
+    assert_eq!(program.run(&["store", "backup", "copy"]).code, 0);
+    deliver(&worker, &lead(EMAIL, 5)).await;
+    // As they stand on the disk in this moment, for all that a kill leaves of it.
+    let files = ["", "-wal"].map(|suffix| format!("{}{suffix}", path.display()));
+    let left = files.each_ref().map(|file| fs::read(file).expect("a file"));
+    drop(worker);
+    files.iter().zip(left).for_each(|(file, bytes)| fs::write(file, bytes).expect("put back"));
+    assert_eq!(program.run(&["store", "restore", "copy", "--replace"]).code, 0);
+    assert_eq!((leads_in(&path), leads_in(&what_was_there(&program))), (3, 4));
 }
 
 #[tokio::test]
