@@ -18,6 +18,7 @@ import samples
 from checker import judge, read
 
 WIDTH = 44  # what is left of 80 columns beside the name
+FORMS_AT_ONCE = 8  # as `in_flight_max` says unasked: more cannot be in doubt after one death
 
 
 def main():
@@ -221,6 +222,9 @@ def report(view, bulk):
         arrived = sum(lead in view.by_lead for lead in doubted)
         print(f"  {len(doubted):>6,}  leads for a person to look at: forms being posted when the worker died,")
         print(f"          dead-lettered as `unknown` and not posted again; {arrived} of them did arrive")
+    if len(doubtful) > FORMS_AT_ONCE:
+        print(f"          of which there are more than the {FORMS_AT_ONCE} that are posted at once")
+        return False
     return good and judgement.good() and not strangers and not view.queued
 
 
