@@ -130,8 +130,9 @@ fn fault(sandbox: &Sandbox, text: &str) {
     sandbox.order("POST", "faults", &json!({ "fault": text }));
 }
 
-/// The reply, its code, and how many leads the org holds after it; then all is as it was.
-fn rehearsed(sandbox: &Sandbox, rig: &Rig) -> (String, String, usize) {
+/// The reply after this order, its code, and how many leads the org holds then. Afterwards all is as it was.
+fn rehearsed(sandbox: &Sandbox, rig: &Rig, order: &dyn Fn()) -> (String, String, usize) {
+    order();
     let told = told(rig);
     let leads = sandbox.order("GET", "leads", &Value::Null).as_array().unwrap().len();
     sandbox.order("POST", "reset", &json!({}));
@@ -145,8 +146,7 @@ fn by_rest_each_fault_of_the_sandbox_strikes_as_it_was_ordered() {
     let sandbox = org();
     let rig = rest(&sandbox);
     let check = |order: &dyn Fn(), reply: &str, code: &str, leads: usize| {
-        order();
-        assert_eq!(rehearsed(&sandbox, &rig), (reply.into(), code.into(), leads), "{code}");
+        assert_eq!(rehearsed(&sandbox, &rig, order), (reply.into(), code.into(), leads));
     };
     let limit = "REQUEST_LIMIT_EXCEEDED";
     check(&|| fault(&sandbox, "collections:status=500"), "transient", "http_500", 0);
@@ -169,8 +169,7 @@ fn a_form_meets_each_fault_of_the_sandbox_as_it_was_ordered() {
     let sandbox = org();
     let rig = form(&sandbox);
     let check = |order: &dyn Fn(), reply: &str, code: &str, leads: usize| {
-        order();
-        assert_eq!(rehearsed(&sandbox, &rig), (reply.into(), code.into(), leads), "{code}");
+        assert_eq!(rehearsed(&sandbox, &rig, order), (reply.into(), code.into(), leads));
     };
     let exception = "common.exception.SalesforceGenericException";
     check(&|| fault(&sandbox, "web-to-lead:status=503"), "transient", "http_503", 0);
