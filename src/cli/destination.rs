@@ -1,4 +1,4 @@
-//! `leadrelay destination test|pause|resume`.
+//! `leadrelay destination`.
 
 use std::io::Write;
 
@@ -12,10 +12,17 @@ use crate::config::Config;
 use crate::domain::reply::{Accepted, Reply};
 use crate::domain::route::DestinationName;
 
+pub mod add;
+mod ask;
+pub mod list;
 pub mod pause;
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Connect a destination by what its owner copied: recognised, tried, and only then written
+    Add(Box<add::Add>),
+    /// List the destinations, and the offers that go to each
+    List(list::List),
     /// Send one lead marked LEADRELAY_TEST, read it back, and take it out again where the destination allows that
     #[command(after_help = "The ledger and the queues are not touched; a worker may be running.\n\n\
                             Examples:\n  leadrelay destination test contoso-table\n  \
@@ -39,6 +46,8 @@ pub struct Test {
 
 pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
     match command {
+        Command::Add(add) => add::add(*add, config),
+        Command::List(list) => list::list(&list, config),
         Command::Test(test) => run_test(&test, config),
         Command::Pause(pause) => pause::pause(&pause, config),
         Command::Resume(resume) => pause::resume(&resume, config),

@@ -24,6 +24,7 @@ mod status;
 mod sandbox;
 mod documents;
 mod screen;
+mod columns;
 mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
@@ -58,7 +59,7 @@ enum Command {
     /// Check events without a broker
     #[command(subcommand)]
     Event(event::Command),
-    /// Try, pause and resume destinations
+    /// Connect, list, try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
     /// Show everything at one glance: broker, worker, queues, destinations, orders
@@ -145,7 +146,8 @@ fn explain(error: &anyhow::Error) -> Exit {
         // `leadrelay dead list | head` has read enough.
         return Exit::Done;
     }
-    eprintln!("leadrelay: {error:#}");
+    let paint = screen::Paint::of(std::io::stderr().is_terminal());
+    eprintln!("{}", paint.wrapped(&format!("leadrelay: {error:#}"), 4));
     if error.chain().any(|cause| cause.is::<Unreachable>()) {
         Exit::Unreachable
     } else if error.chain().any(|cause| cause.is::<Misused>()) {
