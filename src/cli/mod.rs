@@ -23,6 +23,7 @@ mod status;
 mod sandbox;
 mod documents;
 mod screen;
+mod editor;
 mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
