@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: [&[&str]; 27] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -25,6 +25,7 @@ const COMMANDS: [&[&str]; 26] = [
     &["dead", "list"],
     &["dead", "show"],
     &["dead", "discard"],
+    &["dead", "edit"],
     &["dead", "undo"],
     &["dead", "export"],
     &["dead", "import"],
@@ -98,6 +99,8 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["dead", "show", "0123", "--reveal"]);
     check(&["dead", "discard", "0123"]);
     check(&["dead", "export"]);
+    check(&["dead", "edit", "0123"]);
+    check(&["dead", "edit", "0123", "--why", "x", "--set", "Title=CTO"]);
     check(&["dead", "import", "no-such-file.jsonl"]);
     check(&["ledger", "show"]);
     check(&["ledger", "show", "not-a-key"]);
@@ -119,7 +122,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["destination", "pause"] => &["contoso", "--reason", "a test"],
             ["destination", "test" | "resume"] => &["contoso"],
             ["dead", "show" | "undo"] => &["0123"],
-            ["dead", "discard"] => &["0123", "--why", "x"],
+            ["dead", "discard" | "edit"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],

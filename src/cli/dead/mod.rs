@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::whoami::whoami;
 use super::{ConfigFile, Exit, wait_for};
 use crate::app::{self, Unreachable};
 use crate::config::Config;
@@ -81,19 +82,13 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
         Command::Edit(edit) => wait_for(edit.run(&config, &open(&config)?)),
         Command::Undo(undo) => wait_for(act::run(&open(&config)?, &undo.ids, Wish::Undo, &undo.why)),
         Command::Export(export) => wait_for(export.run(&open(&config)?)),
-        Command::Import(import) => wait_for(import.run(&app::desk_to_fill(&config, operator())?)),
+        Command::Import(import) => wait_for(import.run(&app::desk_to_fill(&config, whoami())?)),
         Command::Stats(stats) => wait_for(stats.run(&open(&config)?)),
     }
 }
 
 fn open(config: &Config) -> anyhow::Result<Desk> {
-    app::desk(config, operator())
-}
-
-/// Whoever types: what is done is written down under this name.
-fn operator() -> String {
-    let given = ["LEADRELAY_OPERATOR", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    given.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".into())
+    app::desk(config, whoami())
 }
 
 /// As the exit code tells it: a store that may come back is unreachable, anything else has failed.
