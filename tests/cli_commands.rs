@@ -27,6 +27,7 @@ const COMMANDS: &[&[&str]] = &[
     &["dead", "list"],
     &["dead", "show"],
     &["dead", "discard"],
+    &["dead", "edit"],
     &["dead", "undo"],
     &["dead", "export"],
     &["dead", "import"],
@@ -103,6 +104,8 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["dead", "show", "0123", "--reveal"]);
     check(&["dead", "discard", "0123"]);
     check(&["dead", "export"]);
+    check(&["dead", "edit", "0123"]);
+    check(&["dead", "edit", "0123", "--why", "x", "--set", "Title=CTO"]);
     check(&["dead", "import", "no-such-file.jsonl"]);
     check(&["ledger", "show"]);
     check(&["store", "backup"]);
@@ -128,7 +131,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["destination", "pause"] => &["contoso", "--reason", "a test"],
             ["destination", "test" | "resume"] => &["contoso"],
             ["dead", "show" | "undo"] => &["0123"],
-            ["dead", "discard"] => &["0123", "--why", "x"],
+            ["dead", "discard" | "edit"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
             ["store", ..] => &["x"],

@@ -25,6 +25,7 @@ mod sandbox;
 mod documents;
 mod screen;
 mod columns;
+mod editor;
 mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.

@@ -144,6 +144,14 @@ pub async fn of_these<K: Known>(
     Ok(forecast)
 }
 
+/// Of one letter, as it would be if this were what is in it.
+pub fn of_this<K: Known>(kept: &Kept, (setup, known): (&Setup, &K), now: Timestamp) -> Result<Forecast, K::Error> {
+    let (prospect, destination) = prospect(kept, setup, known, now)?;
+    let mut forecast = Forecast::default();
+    forecast.add(&kept.entry, prospect, destination);
+    Ok(forecast)
+}
+
 async fn add<K: Known>(
     forecast: &mut Forecast,
     letters: &dyn DeadLetters,
@@ -189,8 +197,13 @@ fn prospect<K: Known>(
 
 /// As the worker will read it once it is replayed. A letter may be dead because reading it panics.
 fn read(kept: &Kept) -> Option<Event> {
+    let since = known_since(kept);
+    catch_unwind(AssertUnwindSafe(|| event::decode(&kept.message, since))).ok()?.ok().map(|decoded| decoded.event)
+}
+
+/// When its event was first received, by this message or by one that it replayed.
+pub fn known_since(kept: &Kept) -> Timestamp {
     let facts = &kept.entry.facts;
     let since = facts.first_received.unwrap_or(facts.dead_at);
-    let since = envelope::known_since_of(&kept.message.properties).map_or(since, |known| known.min(since));
-    catch_unwind(AssertUnwindSafe(|| event::decode(&kept.message, since))).ok()?.ok().map(|decoded| decoded.event)
+    envelope::known_since_of(&kept.message.properties).map_or(since, |known| known.min(since))
 }

@@ -22,8 +22,8 @@ use super::file::StoreFile;
 use super::writer::{self, Beside, Call, Opening, Writer, look};
 use crate::domain::lead_key::{DeadId, Keyring};
 use crate::store::dead_letters::{
-    Act, Aspect, Changed, DeadLetters, Edit, Ended, Entry, Filter, Group, Kept, Letter, LettersError, NotOwned, Order,
-    Owning, Place, Plan, PlanId, PlanState, Selection, TakenIn,
+    Act, Aspect, Changed, DeadLetters, Edit, Edited, Ended, Entry, Filter, Group, Kept, Letter, LettersError, NotOwned,
+    Order, Owning, Place, Plan, PlanId, PlanState, Selection, TakenIn,
 };
 use crate::store::letters::{self, Rows, plans};
 use crate::telemetry::{Telemetry, events};
@@ -133,8 +133,8 @@ impl DeadLetters for SqliteLetters {
         self.write(ids.len(), move |tables| letters::reveal(tables, &ids, &act)).await
     }
 
-    async fn edit(&self, edit: Edit, act: Act) -> Result<Changed, LettersError> {
-        self.write(1, move |tables| letters::edit(tables, &edit, &act)).await
+    async fn edit(&self, edit: Edit, terms: String, act: Act) -> Result<Edited, LettersError> {
+        self.write(1, move |tables| letters::edit(tables, &edit, &terms, &act)?.ok_or(Fault::Damaged)).await
     }
 
     async fn remove(&self, ids: Vec<DeadId>, act: Act) -> Result<u64, LettersError> {
