@@ -45,7 +45,7 @@ fn every_command_has_help_with_an_example_that_fits_eighty_columns() {
     let program = Program::new();
     for command in COMMANDS {
         for flag in ["--help", "-h"] {
-            let ended = program.run(&[command, &[flag]].concat());
+            let ended = program.run(&[*command, &[flag]].concat());
             assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{command:?}");
             assert!(ended.out.contains("Example"), "{command:?}\n{}", ended.out);
             let example = format!("leadrelay {}", command.join(" "));
