@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 27] = [
+const COMMANDS: [&[&str]; 28] = [
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -31,6 +31,7 @@ const COMMANDS: [&[&str]; 27] = [
     &["dead", "import"],
     &["dead", "stats"],
     &["ledger", "show"],
+    &["forget"],
     &["sandbox", "salesforce"],
     &["completions"],
 ];
@@ -102,6 +103,9 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["dead", "edit", "0123"]);
     check(&["dead", "edit", "0123", "--why", "x", "--set", "Title=CTO"]);
     check(&["dead", "import", "no-such-file.jsonl"]);
+    check(&["forget", "--email", "nobody", "--why", "x", "--yes"]);
+    check(&["forget", "--email", "a@b.cd", "--why", "of A@b.cd", "--yes"]);
+    check(&["forget", "--why", "x", "--yes"]);
     check(&["ledger", "show"]);
     check(&["ledger", "show", "not-a-key"]);
     check(&["ledger", "show", "--email", "a@b.c"]);
@@ -125,6 +129,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["dead", "discard" | "edit"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
+            ["forget"] => &["--email", "a@b.c", "--why", "x"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],
         };

@@ -147,6 +147,11 @@ impl Routes {
         self.exact.get(offer.normalised()).or_else(|| self.publishers.get(offer.publisher())).or(self.any.as_ref())
     }
 
+    /// The offers that have a route of their own.
+    pub fn exact_offers(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(String::as_str)
+    }
+
     /// The route that [`Self::find`] takes, with its pattern, for people.
     pub fn explain(&self, offer: &Offer) -> Option<(OfferPattern, &DestinationName)> {
         let exact = self.exact.get(offer.normalised()).map(|to| (OfferPattern::Exact(offer.normalised.clone()), to));
