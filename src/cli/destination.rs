@@ -54,7 +54,7 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
     }
 }
 
-/// Exits 1 if the destination did not take the lead or keep it, 69 if nobody was there.
+/// Exits 1 if the destination did not take the lead or keep it, 69 if nobody was there or no whole answer came.
 fn run_test(test: &Test, config: &ConfigFile) -> anyhow::Result<Exit> {
     let config = config.load()?;
     let name = known(&test.name, &config)?;
@@ -89,7 +89,9 @@ fn as_text(name: &DestinationName, trial: &Trial, paint: Paint) -> String {
         refused => format!("  {}: {}", paint.bad("not taken"), why(refused)),
     });
     lines.extend(trial.afterwards.as_ref().map(|afterwards| match afterwards {
-        Afterwards::OnlyTakes(word) => format!("  {}: {word}", paint.doubtful("not read back")),
+        Afterwards::OnlyTakes(word) => {
+            format!("  {}: {word}\n    look for {marker} there, and remove it by hand", paint.doubtful("not read back"))
+        }
         Afterwards::ReadBack(Ok(_)) => format!("  {}: it was taken, and is not there", paint.bad("not found")),
         Afterwards::ReadBack(Err(reply)) => format!("  {}: {}", paint.bad("not readable"), why(reply)),
         Afterwards::Removed(Ok(())) => format!("  {}, and taken out again", paint.good("read back")),

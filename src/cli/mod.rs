@@ -19,6 +19,8 @@ mod destination;
 mod lead;
 mod dead;
 mod ledger;
+mod store;
+mod forget;
 mod retry;
 mod status;
 mod sandbox;
@@ -26,6 +28,7 @@ mod documents;
 mod when;
 mod screen;
 mod columns;
+mod editor;
 mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
@@ -77,6 +80,15 @@ enum Command {
     /// Look into the ledger of what has been delivered
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Back up, check and restore the ledger and the dead letters
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Forget a person: remove what is held of them, and deliver nothing of them any more
+    #[command(after_help = "Examples:\n  leadrelay forget --email - --why 'asked on 22 November' --dry-run\n  \
+                            leadrelay forget --email - --why 'ticket 4711' --at-destinations --yes < address\n\n\
+                            What is typed as an argument is seen in the list of processes. Run it again if \
+                            something failed. Exits 1 if something could not be removed. See docs/operating.md.")]
+    Forget(forget::Arguments),
     /// Rehearse with a destination that keeps everything in memory
     #[command(subcommand)]
     Sandbox(sandbox::Command),
@@ -130,6 +142,8 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Retry(command) => retry::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
+        Command::Store(command) => store::run(command, &config),
+        Command::Forget(arguments) => forget::run(&arguments, &config),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

@@ -19,6 +19,18 @@ pub fn body(body: &[u8]) -> Option<Value> {
     Some(value)
 }
 
+/// What stands at a JSON pointer into a body, masked as it is there.
+pub fn at(pointer: &str, value: &Value) -> Value {
+    let mut value = value.clone();
+    mask_value(&mut value, pointer.strip_prefix("/data").unwrap_or(pointer));
+    value
+}
+
+/// A JSON pointer, whose names may be anything too.
+pub fn pointer(pointer: &str) -> String {
+    pointer.split('/').map(|name| mask_name(name.to_owned())).collect::<Vec<_>>().join("/")
+}
+
 fn mask_value(value: &mut Value, pointer: &str) {
     match value {
         Value::Null | Value::Bool(_) => {}
@@ -171,6 +183,17 @@ mod tests {
             .to_string();
             assert!(!masked.contains(personal), "{masked}");
         }
+    }
+
+    #[test]
+    fn a_place_is_masked_as_it_is_in_the_body_and_so_are_the_names_on_the_way() {
+        let check = |place: &str, value: Value, expected: Value| {
+            assert_eq!(at(place, &value), expected, "{place}");
+        };
+        check("/CustomerInfo/Company", json!("canary"), json!("c•"));
+        check("/data/Offer", json!("pub.offer"), json!("pub.offer"));
+        check("/CustomerInfo", json!({"Phone": 4711}), json!({"Phone": "•"}));
+        assert_eq!(pointer("/CustomerInfo/canary@example.com/First name"), "/CustomerInfo/c•@e•/F•");
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! The rows: every statement of the ledger, as functions named for what they say. All run inside a transaction.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -15,6 +17,11 @@ pub(super) fn epoch(connection: &Connection) -> Result<u64, Fault> {
 
 pub(super) fn raise_epoch(connection: &Connection) -> Result<u64, Fault> {
     number(connection.query_row("UPDATE meta SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))?)
+}
+
+pub(super) fn put_epoch(connection: &Connection, epoch: u64) -> Result<(), Fault> {
+    connection.execute("UPDATE meta SET epoch = ?1", [epoch as i64])?;
+    Ok(())
 }
 
 pub(super) fn record(
@@ -49,6 +56,18 @@ pub(super) fn records_of_person(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((LeadKey::from_bytes(row.get(0)?), destination(row, 1)?, decoded(row, 2)?));
+    }
+    Ok(found)
+}
+
+/// Every offer of which a lead was delivered, as written. Reads every record: on a large ledger this takes seconds.
+pub(super) fn offers(connection: &Connection) -> Result<BTreeSet<String>, Fault> {
+    let mut select = connection.prepare("SELECT person, record FROM leads NOT INDEXED")?;
+    let mut rows = select.query([])?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        let Record { offer, .. } = decoded(row, 0)?;
+        found.insert(offer);
     }
     Ok(found)
 }
