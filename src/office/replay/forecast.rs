@@ -74,7 +74,7 @@ pub struct Setup {
 pub trait Known: Send {
     type Error;
 
-    fn records(&self, lead: LeadKey) -> Result<Vec<(DestinationName, Record)>, Self::Error>;
+    fn records(&self, lead: LeadKey, person: PersonKey) -> Result<Vec<(DestinationName, Record)>, Self::Error>;
     fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, Self::Error>;
 }
 
@@ -177,7 +177,7 @@ fn prospect<K: Known>(
     if repeat::withdrawn(Some(lead.event.consent.at), known.withdrawn_at(lead.person)?) {
         return Ok((Prospect::Withdrawn, None));
     }
-    let records = known.records(lead.key)?;
+    let records = known.records(lead.key, lead.person)?;
     let record = records.iter().find(|(name, _)| name == destination).map(|(_, record)| record);
     let prospect = match repeat::assess(record, &lead, &lead.digests(&setup.keyring), *policy, now) {
         Some(Write::Create) => Prospect::Send,
