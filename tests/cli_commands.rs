@@ -36,6 +36,7 @@ const COMMANDS: &[&[&str]] = &[
     &["store", "backup"],
     &["store", "verify"],
     &["store", "restore"],
+    &["forget"],
     &["sandbox", "salesforce"],
     &["completions"],
 ];
@@ -107,6 +108,9 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["dead", "edit", "0123"]);
     check(&["dead", "edit", "0123", "--why", "x", "--set", "Title=CTO"]);
     check(&["dead", "import", "no-such-file.jsonl"]);
+    check(&["forget", "--email", "nobody", "--why", "x", "--yes"]);
+    check(&["forget", "--email", "a@b.cd", "--why", "of A@b.cd", "--yes"]);
+    check(&["forget", "--why", "x", "--yes"]);
     check(&["ledger", "show"]);
     check(&["store", "backup"]);
     check(&["ledger", "show", "not-a-key"]);
@@ -135,6 +139,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
             ["store", ..] => &["x"],
+            ["forget"] => &["--email", "a@b.c", "--why", "x"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],
         };

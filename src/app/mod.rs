@@ -34,6 +34,7 @@ pub mod retries;
 pub mod orders;
 pub mod status;
 pub mod replaying;
+pub mod forgetting;
 pub mod trial;
 pub mod connecting;
 pub mod probe;

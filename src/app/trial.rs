@@ -83,6 +83,7 @@ async fn send(destination: &dyn Destination, lead: &Lead) -> anyhow::Result<Repl
         key: lead.key,
         destination: lead.destination.clone(),
         person: lead.person,
+        address: lead.address,
         granted_at: Some(lead.event.consent.at),
     };
     let Some(Claiming::Granted(claim)) = ledger.claim(vec![ask]).await?.pop() else {

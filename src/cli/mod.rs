@@ -19,6 +19,7 @@ mod destination;
 mod dead;
 mod ledger;
 mod store;
+mod forget;
 mod retry;
 mod status;
 mod sandbox;
@@ -77,6 +78,12 @@ enum Command {
     /// Back up, check and restore the ledger and the dead letters
     #[command(subcommand)]
     Store(store::Command),
+    /// Forget a person: remove what is held of them, and deliver nothing of them any more
+    #[command(after_help = "Examples:\n  leadrelay forget --email - --why 'asked on 22 November' --dry-run\n  \
+                            leadrelay forget --email - --why 'ticket 4711' --at-destinations --yes < address\n\n\
+                            What is typed as an argument is seen in the list of processes. Run it again if \
+                            something failed. Exits 1 if something could not be removed. See docs/operating.md.")]
+    Forget(forget::Arguments),
     /// Rehearse with a destination that keeps everything in memory
     #[command(subcommand)]
     Sandbox(sandbox::Command),
@@ -130,6 +137,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
         Command::Store(command) => store::run(command, &config),
+        Command::Forget(arguments) => forget::run(&arguments, &config),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();

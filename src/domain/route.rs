@@ -159,6 +159,11 @@ impl Routes {
         exact.chain(publishers.into_iter().map(OfferPattern::Publisher)).chain(any).collect()
     }
 
+    /// The offers that have a route of their own.
+    pub fn exact_offers(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(String::as_str)
+    }
+
     /// The route that [`Self::find`] takes, with its pattern, for people.
     pub fn explain(&self, offer: &Offer) -> Option<(OfferPattern, &DestinationName)> {
         let exact = self.exact.get(offer.normalised()).map(|to| (OfferPattern::Exact(offer.normalised.clone()), to));

@@ -3,7 +3,7 @@
 //!
 //! In reading order: a message as a letter ([`letter`]), how letters come in ([`ingest`]), what the worker's owner does
 //! beside ([`keeper`]), what operators do ([`desk`]) and how they
-//! replay ([`replay`]) and mend ([`edit`]), what a reason means ([`explain`]), and letters as text
+//! replay ([`replay`]) and mend ([`edit`]), how a person is forgotten ([`forget`]), what a reason means ([`explain`]), and letters as text
 //! ([`mask`], [`lines`]).
 
 use std::sync::Arc;
@@ -25,6 +25,7 @@ pub mod keeper;
 pub mod desk;
 pub mod replay;
 pub mod edit;
+pub mod forget;
 pub mod explain;
 pub mod lines;
 pub mod mask;

@@ -10,7 +10,7 @@ use crate::domain::dead_letter::Cause;
 use crate::domain::envelope;
 use crate::domain::event::{self, Event};
 use crate::domain::lead::{Lead, Purpose};
-use crate::domain::lead_key::{DeadId, Keyring, LeadKey, PersonKey};
+use crate::domain::lead_key::{AddressKey, DeadId, Keyring, LeadKey, PersonKey};
 use crate::domain::repeat::{self, Record, RepeatPolicy, Write};
 use crate::domain::route::{DestinationName, Routes};
 use crate::store::dead_letters::{DeadLetters, Entry, Filter, Kept, LettersError};
@@ -76,6 +76,8 @@ pub trait Known: Send {
 
     fn records(&self, lead: LeadKey) -> Result<Vec<(DestinationName, Record)>, Self::Error>;
     fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, Self::Error>;
+    /// Whether nothing is delivered to this address any more.
+    fn suppressed(&self, address: AddressKey) -> Result<bool, Self::Error>;
 }
 
 /// What many letters would come to.
@@ -182,7 +184,8 @@ fn prospect<K: Known>(
         return Ok((Prospect::Unroutable, None));
     };
     let lead = Lead::new(&setup.keyring, event, destination.clone(), Purpose::Deliver);
-    if repeat::withdrawn(Some(lead.event.consent.at), known.withdrawn_at(lead.person)?) {
+    let withdrawn = repeat::withdrawn(Some(lead.event.consent.at), known.withdrawn_at(lead.person)?);
+    if withdrawn || known.suppressed(lead.address)? {
         return Ok((Prospect::Withdrawn, None));
     }
     let records = known.records(lead.key)?;

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::owner::Owner;
 use super::writer::Call;
-use super::{intent_rows, rows};
+use super::{forget_rows, intent_rows, rows};
 use crate::domain::repeat::{self, Record};
 use crate::store::intents;
 use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing, Withdrawal};
@@ -41,6 +41,10 @@ impl Call<Owner> for ClaimLeads {
             // Most leads ask, and few people withdraw, but only the table knows.
             let withdrawn_at = rows::withdrawn_at(connection, ask.person)?;
             if repeat::withdrawn(ask.granted_at, withdrawn_at) {
+                return Ok(Found::Withdrawn);
+            }
+            // A mark says do-not-contact, and forgets nobody less.
+            if ask.granted_at.is_some() && forget_rows::is_suppressed(connection, ask.address)? {
                 return Ok(Found::Withdrawn);
             }
             rows::record(connection, ask.key, &ask.destination).map(Found::Record)

@@ -81,6 +81,22 @@ impl StoreFile {
         )))
     }
 
+    /// From now on what is deleted over this connection is overwritten in the file, not only given free
+    /// (<https://sqlite.org/pragma.html#pragma_secure_delete>).
+    pub fn overwrite_what_is_deleted(&self, connection: &Connection) -> Result<(), Trouble> {
+        let told = connection.pragma_update(None, "secure_delete", "ON");
+        told.map_err(|error| self.subject.explain(&Fault::from(error), When::Starting))
+    }
+
+    /// Empties the write-ahead log, which holds pages as they were before: "all content in the WAL file is transferred …
+    /// and the WAL file is truncated" (<https://sqlite.org/pragma.html#pragma_wal_checkpoint>). `false`: somebody was
+    /// reading or writing all the time that we waited.
+    pub fn empty_log(&self) -> Result<bool, Trouble> {
+        let connection = self.open_existing()?;
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        busy.map(|busy| busy == 0).map_err(|error| self.subject.explain(&Fault::from(error), When::Starting))
+    }
+
     /// Opens it again after trouble. Never creates: a disk that is not mounted is not an empty store.
     pub fn open_again(&self) -> Result<Connection, Trouble> {
         match self.header(When::Running)? {

@@ -21,6 +21,7 @@ mod intent_calls;
 mod rows;
 mod intent_rows;
 mod order_rows;
+mod forget_rows;
 mod encoding;
 mod reader;
 mod letters;
@@ -38,9 +39,10 @@ use self::schema::LEDGER;
 use self::writer::{Opening, Writer, change, look};
 use super::claims::Claims;
 use super::ledger::{
-    Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
+    Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Intended, Intention, Ledger, LedgerError, Recorded,
+    Standing, Terms, Withdrawal,
 };
-use crate::domain::lead_key::{Keyring, LeadKey};
+use crate::domain::lead_key::{AddressKey, Keyring, LeadKey};
 use crate::domain::order::{self, Order};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
@@ -69,7 +71,13 @@ impl SqliteLedger {
     pub fn open_beside(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
         let file = StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint());
         let connection = file.open_as_it_is()?;
+        file.overwrite_what_is_deleted(&connection)?;
         Ok(Self::start(file, connection, telemetry)?)
+    }
+
+    /// Nothing that was deleted is in the file's log any more. Blocks. `false`: others kept the log in use.
+    pub fn empty_log(path: &Path, keyring: &Keyring) -> Result<bool, LedgerError> {
+        Ok(StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint()).empty_log()?)
     }
 
     fn start(file: StoreFile, connection: Connection, telemetry: Arc<Telemetry>) -> Result<Self, Trouble> {
@@ -150,6 +158,14 @@ impl Ledger for SqliteLedger {
 
     async fn end_order(&self, number: u64) -> Result<(), LedgerError> {
         self.writer.ask(change(move |connection: &_| order_rows::end_order(connection, number))).await
+    }
+
+    async fn suppress(&self, address: AddressKey, at: Timestamp) -> Result<(), LedgerError> {
+        self.writer.ask(change(move |connection: &_| forget_rows::suppress(connection, address, at))).await
+    }
+
+    async fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, LedgerError> {
+        self.writer.ask(change(move |connection: &_| forget_rows::forget(connection, &forgetting))).await
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

@@ -1,5 +1,7 @@
 //! The rows: every statement of the ledger, as functions named for what they say. All run inside a transaction.
 
+use std::collections::BTreeSet;
+
 use jiff::Timestamp;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 
@@ -54,6 +56,18 @@ pub(super) fn records_of_person(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((LeadKey::from_bytes(row.get(0)?), destination(row, 1)?, decoded(row, 2)?));
+    }
+    Ok(found)
+}
+
+/// Every offer of which a lead was delivered, as written. Reads every record: on a large ledger this takes seconds.
+pub(super) fn offers(connection: &Connection) -> Result<BTreeSet<String>, Fault> {
+    let mut select = connection.prepare("SELECT person, record FROM leads NOT INDEXED")?;
+    let mut rows = select.query([])?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        let Record { offer, .. } = decoded(row, 0)?;
+        found.insert(offer);
     }
     Ok(found)
 }

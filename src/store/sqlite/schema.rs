@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::fault::Words;
 use super::file::Kind;
-use super::{intent_rows, order_rows};
+use super::{forget_rows, intent_rows, order_rows};
 
 pub(super) static LEDGER: Kind = Kind {
     words: Words {
@@ -15,8 +15,8 @@ pub(super) static LEDGER: Kind = Kind {
     },
     // `LRLY`
     application_id: 0x4c52_4c59,
-    // 1 had no intents, 2 no orders.
-    schema_version: 3,
+    // 1 had no intents, 2 no orders, 3 nobody who was to be forgotten.
+    schema_version: 4,
     create,
     migrate,
     tables,
@@ -54,6 +54,7 @@ fn create(connection: &Connection, fingerprint: &str) -> rusqlite::Result<()> {
     connection.execute_batch(SCHEMA)?;
     connection.execute_batch(intent_rows::SCHEMA)?;
     connection.execute_batch(order_rows::SCHEMA)?;
+    connection.execute_batch(forget_rows::SCHEMA)?;
     connection.execute("INSERT INTO meta VALUES (1, ?1, 0)", [fingerprint]).map(drop)
 }
 
@@ -64,11 +65,14 @@ fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
     if from < 3 {
         connection.execute_batch(order_rows::SCHEMA)?;
     }
+    if from < 4 {
+        connection.execute_batch(forget_rows::SCHEMA)?;
+    }
     Ok(())
 }
 
 fn tables(version: u32) -> &'static [&'static str] {
-    const ALL: [&str; 9] = [
+    const ALL: [&str; 11] = [
         "leads NOT INDEXED",
         "leads INDEXED BY leads_by_lead",
         "leads INDEXED BY leads_by_person",
@@ -78,10 +82,13 @@ fn tables(version: u32) -> &'static [&'static str] {
         "intents",
         "posts",
         "orders",
+        "suppressions",
+        "forgettings",
     ];
     match version {
         1 => &ALL[..6],
         2 => &ALL[..8],
+        3 => &ALL[..9],
         _ => &ALL,
     }
 }

@@ -42,6 +42,11 @@ impl SqliteLetters {
         Self::start(path, keyring, telemetry, Opening::Existing)
     }
 
+    /// Nothing that was removed is in the file's log any more. Blocks. `false`: others kept the log in use.
+    pub fn empty_log(path: &Path, keyring: &Keyring) -> Result<bool, LettersError> {
+        Ok(StoreFile::new(path.to_owned(), &LETTERS, keyring.fingerprint()).empty_log()?)
+    }
+
     fn start(
         path: &Path,
         keyring: &Keyring,
