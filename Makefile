@@ -27,5 +27,5 @@ test: ## everything, against a real RabbitMQ and Azurite that it installs and st
 	$(call say,tests)
 	scripts/tally scripts/with-services scripts/run-tests
 
-demo: ## events through a real broker into a real table, with a kill -9 in the middle
+demo: ## events through a real broker into a table and Salesforce, rehearsed, with a kill -9 in the middle
 	@demo/run

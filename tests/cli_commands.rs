@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 28] = [
+const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -16,6 +16,8 @@ const COMMANDS: [&[&str]; 28] = [
     &["publish"],
     &["event", "check"],
     &["event", "explain"],
+    &["destination", "add"],
+    &["destination", "list"],
     &["destination", "test"],
     &["destination", "pause"],
     &["destination", "resume"],
@@ -31,6 +33,9 @@ const COMMANDS: [&[&str]; 28] = [
     &["dead", "import"],
     &["dead", "stats"],
     &["ledger", "show"],
+    &["store", "backup"],
+    &["store", "verify"],
+    &["store", "restore"],
     &["forget"],
     &["sandbox", "salesforce"],
     &["completions"],
@@ -41,7 +46,7 @@ fn every_command_has_help_with_an_example_that_fits_eighty_columns() {
     let program = Program::new();
     for command in COMMANDS {
         for flag in ["--help", "-h"] {
-            let ended = program.run(&[command, &[flag]].concat());
+            let ended = program.run(&[*command, &[flag]].concat());
             assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{command:?}");
             assert!(ended.out.contains("Example"), "{command:?}\n{}", ended.out);
             let example = format!("leadrelay {}", command.join(" "));
@@ -107,6 +112,7 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["forget", "--email", "a@b.cd", "--why", "of A@b.cd", "--yes"]);
     check(&["forget", "--why", "x", "--yes"]);
     check(&["ledger", "show"]);
+    check(&["store", "backup"]);
     check(&["ledger", "show", "not-a-key"]);
     check(&["ledger", "show", "--email", "a@b.c"]);
     check(&["ledger", "show", "--email", "a@b.c", "--offer", "nodot"]);
@@ -118,9 +124,12 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
     let program = Program::new();
     program.write("leadrelay.toml", "[broker]\nurl = \"http://canary\"\n[store]\n");
     let prints = |command: &[&str]| {
-        matches!(command, ["event" | "sandbox" | "completions", ..] | ["config", "example" | "schema"])
+        matches!(
+            command,
+            ["event" | "sandbox" | "completions", ..] | ["config", "example" | "schema"] | ["destination", "add"]
+        )
     };
-    for command in COMMANDS.into_iter().filter(|command| !prints(command)) {
+    for command in COMMANDS.iter().copied().filter(|command| !prints(command)) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
             ["destination", "pause"] => &["contoso", "--reason", "a test"],
@@ -129,6 +138,7 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
             ["dead", "discard" | "edit"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
+            ["store", ..] => &["x"],
             ["forget"] => &["--email", "a@b.c", "--why", "x"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],

@@ -117,7 +117,7 @@ impl Trial {
         }
     }
 
-    /// Nothing was sent, because nobody was there.
+    /// Nobody was there, or no whole answer came.
     pub fn unreachable(&self) -> bool {
         self.sent.is_unreachable()
     }

@@ -18,12 +18,14 @@ mod event;
 mod destination;
 mod dead;
 mod ledger;
+mod store;
 mod forget;
 mod retry;
 mod status;
 mod sandbox;
 mod documents;
 mod screen;
+mod columns;
 mod editor;
 mod whoami;
 
@@ -59,7 +61,7 @@ enum Command {
     /// Check events without a broker
     #[command(subcommand)]
     Event(event::Command),
-    /// Try, pause and resume destinations
+    /// Connect, list, try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
     /// Show everything at one glance: broker, worker, queues, destinations, orders
@@ -73,6 +75,9 @@ enum Command {
     /// Look into the ledger of what has been delivered
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Back up, check and restore the ledger and the dead letters
+    #[command(subcommand)]
+    Store(store::Command),
     /// Forget a person: remove what is held of them, and deliver nothing of them any more
     #[command(after_help = "Examples:\n  leadrelay forget --email - --why 'asked on 22 November' --dry-run\n  \
                             leadrelay forget --email - --why 'ticket 4711' --at-destinations --yes < address\n\n\
@@ -131,6 +136,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Retry(command) => retry::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
+        Command::Store(command) => store::run(command, &config),
         Command::Forget(arguments) => forget::run(&arguments, &config),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Completions { shell } => {
@@ -149,7 +155,8 @@ fn explain(error: &anyhow::Error) -> Exit {
         // `leadrelay dead list | head` has read enough.
         return Exit::Done;
     }
-    eprintln!("leadrelay: {error:#}");
+    let paint = screen::Paint::of(std::io::stderr().is_terminal());
+    eprintln!("{}", paint.wrapped(&format!("leadrelay: {error:#}"), 4));
     if error.chain().any(|cause| cause.is::<Unreachable>()) {
         Exit::Unreachable
     } else if error.chain().any(|cause| cause.is::<Misused>()) {

@@ -67,6 +67,16 @@ pub enum Account {
     },
 }
 
+impl Account {
+    pub fn endpoint(&self) -> &str {
+        match self {
+            Self::ConnectionString(ConnectionString { table_endpoint, .. }) | Self::Entra { table_endpoint, .. } => {
+                table_endpoint
+            }
+        }
+    }
+}
+
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct TableName(String);
 

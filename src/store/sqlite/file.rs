@@ -118,8 +118,19 @@ impl StoreFile {
         Ok(connection)
     }
 
+    /// Opens it as it lies there, under our secret, to change a thing before anybody works on it: no log, no new schema.
+    pub fn open_to_change(&self) -> Result<Connection, Trouble> {
+        let explain = |error| self.subject.explain(&Fault::from(error), When::Starting);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path(), flags).map_err(explain)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(explain)?;
+        self.check_secret(&connection, When::Starting)?;
+        Ok(connection)
+    }
+
     fn open(&self, when: When) -> Result<Connection, Trouble> {
         let explain = |fault: Fault| self.subject.explain(&fault, when);
+        let before = self.inode()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(self.path(), flags).map_err(Fault::from).map_err(explain)?;
         // Where it may not write, SQLite opens for reading without a word.
@@ -135,6 +146,10 @@ impl StoreFile {
             touch(&connection, (self.kind.tables)(self.kind.schema_version)).map_err(explain)?;
         }
         self.prepare_for_writing(&connection).map_err(explain)?;
+        // A restore moves the file away while it holds it: whoever waited for that has the one that was moved.
+        if self.inode()? != before {
+            return Err(self.subject.unavailable("another file was put in its place just now: start again"));
+        }
         Ok(connection)
     }
 
@@ -180,7 +195,7 @@ impl StoreFile {
         )))
     }
 
-    fn check_secret(&self, connection: &Connection, when: When) -> Result<(), Trouble> {
+    pub fn check_secret(&self, connection: &Connection, when: When) -> Result<(), Trouble> {
         let kept = fingerprint(connection).map_err(|fault| self.subject.explain(&fault, when))?;
         if kept == self.fingerprint {
             return Ok(());
@@ -291,7 +306,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<u32> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 

@@ -25,6 +25,7 @@ mod forget_rows;
 mod encoding;
 mod reader;
 mod letters;
+pub mod backup;
 
 pub use letters::SqliteLetters;
 pub use reader::{LedgerReader, Summary};

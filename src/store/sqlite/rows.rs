@@ -19,6 +19,11 @@ pub(super) fn raise_epoch(connection: &Connection) -> Result<u64, Fault> {
     number(connection.query_row("UPDATE meta SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))?)
 }
 
+pub(super) fn put_epoch(connection: &Connection, epoch: u64) -> Result<(), Fault> {
+    connection.execute("UPDATE meta SET epoch = ?1", [epoch as i64])?;
+    Ok(())
+}
+
 pub(super) fn record(
     connection: &Connection,
     lead: LeadKey,

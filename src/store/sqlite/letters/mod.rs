@@ -16,7 +16,7 @@ mod rows;
 mod search;
 
 use self::rows::Tables;
-use self::schema::LETTERS;
+pub(in crate::store::sqlite) use self::schema::LETTERS;
 use super::fault::Fault;
 use super::file::StoreFile;
 use super::writer::{self, Beside, Call, Opening, Writer, look};
