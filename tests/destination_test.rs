@@ -142,6 +142,7 @@ fn rehearsed(sandbox: &Sandbox, rig: &Rig, order: &dyn Fn()) -> (String, String,
 }
 
 #[test]
+#[allow(clippy::disallowed_methods, reason = "a real process has no paused clock")]
 fn by_rest_each_fault_of_the_sandbox_strikes_as_it_was_ordered() {
     let sandbox = org();
     let rig = rest(&sandbox);

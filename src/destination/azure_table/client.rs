@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -63,7 +64,7 @@ struct Call<'a> {
     query: String,
     content_type: &'static str,
     accept: &'static str,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 /// The code for a row that is not there.
@@ -81,20 +82,20 @@ impl Client {
     }
 
     /// Applies all parts, or none.
-    pub async fn transact(&self, parts: &[Vec<u8>], deadline: Instant) -> Result<(), Trouble> {
+    pub async fn transact(&self, parts: &[u8], operations: usize, deadline: Instant) -> Result<(), Trouble> {
         let call = Call {
             method: Method::POST,
             path: "$batch",
             query: String::new(),
             content_type: batch::CONTENT_TYPE,
             accept: PLAIN,
-            body: batch::body(parts),
+            body: batch::body(parts).into(),
         };
         let answer = self.call(call, deadline).await?;
         if answer.status != 202 {
             return Err(trouble(answer.status, stated_code(&answer), retry_after(&answer)));
         }
-        match batch::read(&answer.body, parts.len()) {
+        match batch::read(&answer.body, operations) {
             Answered::Applied => Ok(()),
             // A row that was to be changed is gone.
             Answered::Failed { status: 404, code: Some(code) } if code == NO_ROW => Err(Trouble::Conflict),
@@ -145,7 +146,7 @@ impl Client {
             query: String::new(),
             content_type: "",
             accept: PLAIN,
-            body: Vec::new(),
+            body: Bytes::new(),
         };
         let answer = match self.call(call, deadline).await {
             Ok(answer) => answer,
@@ -166,7 +167,7 @@ impl Client {
             query: String::new(),
             content_type: JSON,
             accept: PLAIN,
-            body: json!({ "TableName": self.table }).to_string().into_bytes(),
+            body: json!({ "TableName": self.table }).to_string().into(),
         };
         let answer = match self.call(call, deadline).await {
             Ok(answer) => answer,
@@ -181,7 +182,7 @@ impl Client {
     }
 
     async fn get(&self, path: &str, query: String, deadline: Instant) -> Result<Answer, Trouble> {
-        let (content_type, body) = ("", Vec::new());
+        let (content_type, body) = ("", Bytes::new());
         let call = Call { method: Method::GET, path, query, content_type, accept: WITH_ETAGS, body };
         self.call(call, deadline).await
     }
