@@ -266,6 +266,38 @@ fn a_letter_is_mended_in_an_editor_replayed_and_delivered_and_its_consent_is_nob
     assert_eq!(worker.stop().code(), Some(0));
 }
 
+/// An editor that makes a fault the first time, and mends it the second.
+const SECOND_TIME: &str = r#"#!/bin/sh
+if grep -q '"Phone": 4711' "$1"; then
+    sed -i 's/"Phone": 4711/"Phone": ["4711"]/' "$1"
+else
+    sed -i 's/"Phone": \["4711"\]/"Phone": "4711"/' "$1"
+fi
+"#;
+
+#[test]
+fn on_a_terminal_a_fault_is_told_and_the_editor_opened_again_with_what_was_written() {
+    let rig = Rig::new("again");
+    let worker = start(&rig);
+    let body = event("canary@example.com", "contoso.appliance").replace("\"Dashan\"", "\"Dashan\", \"Phone\": 4711");
+    amqp::publish_raw(&rig, &inbox(&rig), &body, "mendable");
+    wait_until(MINUTE, "it is in the office", || rig.letters().len() == 1);
+    let id = lines(&rig.run(&["dead", "list", "--json"]))[0]["dead_id"].as_str().unwrap().to_owned();
+    std::fs::write(rig.path("second.sh"), SECOND_TIME).unwrap();
+    let steps = r#"[["again? [y/N]", "y\n"], ["the letter? [y/N]", "y\n"]]"#;
+    let mut terminal = Command::new("python3");
+    terminal.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/at_terminal.py")).arg(steps);
+    terminal.arg(env!("CARGO_BIN_EXE_leadrelay")).args(["dead", "edit", &id, "--why", "a number"]);
+    let terminal = terminal.current_dir(rig.folder.path()).env_remove("VISUAL").env("EDITOR", "sh second.sh");
+    let ended = terminal.output().unwrap();
+    let shown = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && shown.contains("1 delivered"), "{shown}");
+    assert!(shown.contains("/CustomerInfo/Phone is an array"), "{shown}");
+    assert!(!shown.contains("canary@"), "{shown}");
+    assert_eq!(rig.rows().len(), 1);
+    assert_eq!(worker.stop().code(), Some(0));
+}
+
 #[test]
 fn while_the_store_takes_nothing_letters_stay_in_the_queue_leads_are_delivered_and_reading_goes_on() {
     let rig = Rig::new("locked");
