@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::list::answer;
 use super::told;
 use crate::cli::Exit;
-use crate::cli::screen::age;
+use crate::cli::screen::{age, printable};
 use crate::clock::Clock;
 use crate::domain::dead_letter::{Attempt, StateName};
 use crate::domain::envelope_json;
@@ -166,11 +166,6 @@ fn body(kept: &Kept, reveal: bool) -> String {
         Some(masked) => format!("\n{masked:#}\n"),
         None => format!("\nthe body, {} bytes, is no JSON, and is not shown; --reveal shows it\n", body.len()),
     }
-}
-
-/// Whatever got into a letter cannot speak to the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

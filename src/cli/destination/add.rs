@@ -60,7 +60,7 @@ pub struct Add {
     /// Salesforce REST with a private key: as whom the app works
     #[arg(long, value_name = "USER")]
     username: Option<String>,
-    /// Salesforce REST with a private key: https://test.salesforce.com for a sandbox org
+    /// Salesforce REST with a private key: `https://test.salesforce.com` for a sandbox org
     #[arg(long, value_name = "URL")]
     audience: Option<String>,
     /// In the place of what an earlier `add` wrote under this name
