@@ -138,9 +138,12 @@ impl StoreFile {
             return Err(self.subject.closed_to_us("read-only", when));
         }
         self.create_tables(&mut connection).map_err(explain)?;
-        let version = self.check_version(&connection, when)?;
-        self.check_secret(&connection, when)?;
-        touch(&connection, (self.kind.tables)(version)).map_err(explain)?;
+        // One look: another process may bring the file up, and take away what this version's tables are read by.
+        let look = connection.transaction().map_err(Fault::from).map_err(explain)?;
+        let version = self.check_version(&look, when)?;
+        self.check_secret(&look, when)?;
+        touch(&look, (self.kind.tables)(version)).map_err(explain)?;
+        look.commit().map_err(Fault::from).map_err(explain)?;
         if version != self.kind.schema_version {
             self.migrate(&mut connection).map_err(explain)?;
             touch(&connection, (self.kind.tables)(self.kind.schema_version)).map_err(explain)?;
