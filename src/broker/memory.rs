@@ -169,7 +169,8 @@ impl Broker for MemoryBroker {
             let connection = self.0.connection.load(Ordering::SeqCst);
             let channel = Arc::new(Channel { id, connection, broker: Arc::downgrade(&self.0) });
             queues.add_consumer(channel.clone(), queue, messages);
-            Ok(Subscription::new(subscription, channel))
+            // Here a straggler costs the others nothing.
+            Ok(Subscription::new(subscription, channel, watch::Sender::new(false).subscribe()))
         })
     }
 

@@ -117,6 +117,7 @@ pub enum PublishError {
 pub struct Subscription {
     messages: mpsc::Receiver<Unsettled>,
     consumer: Arc<dyn Consumer>,
+    held_up: watch::Receiver<bool>,
 }
 
 /// The consumer's other end, inside the adapter.
@@ -127,8 +128,23 @@ pub trait Consumer: Send + Sync {
 }
 
 impl Subscription {
-    pub(in crate::broker) fn new(messages: mpsc::Receiver<Unsettled>, consumer: Arc<dyn Consumer>) -> Self {
-        Self { messages, consumer }
+    pub(in crate::broker) fn new(
+        messages: mpsc::Receiver<Unsettled>,
+        consumer: Arc<dyn Consumer>,
+        held_up: watch::Receiver<bool>,
+    ) -> Self {
+        Self { messages, consumer, held_up }
+    }
+
+    /// Resolves once so many messages are finished behind one that is not that a fresh consumer would go on faster: what
+    /// stands behind a straggler is acknowledged one by one. May never resolve.
+    pub fn held_up(&self) -> impl Future<Output = ()> + use<> {
+        let mut held_up = self.held_up.clone();
+        async move {
+            if held_up.wait_for(|held_up| *held_up).await.is_err() {
+                std::future::pending().await
+            }
+        }
     }
 
     /// The next message. `None`: the consumer has ended; unless it was cancelled that is a failure.

@@ -47,8 +47,9 @@ impl Intake {
             match shop.steps.around(Step::Consume, shop.broker.consume(&Queue::Inbox, prefetch)).await {
                 Ok(subscription) => {
                     delays = self::delays();
+                    let held_up = held_up(&subscription);
                     consume(&self.admission, subscription, async {
-                        tokio::select! { () = stop.cancelled() => {}, () = other_pace => {} }
+                        tokio::select! { () = stop.cancelled() => {}, () = other_pace => {}, () = held_up => {} }
                     })
                     .await;
                 }
@@ -64,6 +65,16 @@ impl Intake {
     }
 }
 
+/// A destination that hangs holds its share of what was sent to us for as long as its requests may take, and all that comes
+/// later is acknowledged one by one. On a fresh channel it is not: there is room in the lane for its share alone, and the
+/// rest goes to its wait queue. That is also what bounds how much can be held on channels left behind.
+fn held_up(subscription: &Subscription) -> impl Future<Output = ()> + use<> {
+    let held_up = subscription.held_up();
+    async {
+        tokio::join!(held_up, tokio::time::sleep(FRESH));
+    }
+}
+
 fn delays() -> impl Iterator<Item = Duration> + Send {
     schedule(Duration::from_millis(200), Duration::from_secs(10))
 }
@@ -74,6 +85,9 @@ async fn sleep_until(until: Option<Instant>) {
         None => std::future::pending().await,
     }
 }
+
+/// A consumer is not replaced before.
+const FRESH: Duration = Duration::from_secs(1);
 
 /// How many messages are taken in at once.
 const BATCH: usize = 256;

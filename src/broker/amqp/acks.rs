@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -142,14 +142,15 @@ impl Answers {
         prefetch: u16,
         telemetry: Arc<Telemetry>,
         answering: &TaskTracker,
-    ) -> Arc<Self> {
+    ) -> (Arc<Self>, watch::Receiver<bool>) {
         let (orders, inbox) = mpsc::channel(usize::from(prefetch));
         let open = Arc::new(AtomicBool::new(true));
         let (told, frontier) = (telemetry.clone(), Frontier::default());
         let islands_max = (usize::from(prefetch) * ISLANDS_MAX).div_ceil(8);
-        let owner = Owner { channel, lost, open: open.clone(), telemetry: told, frontier, islands_max };
+        let (held_up, told_held_up) = watch::channel(false);
+        let owner = Owner { channel, lost, open: open.clone(), telemetry: told, frontier, islands_max, held_up };
         answering.spawn(owner.run(inbox));
-        Arc::new(Self { orders, open, telemetry })
+        (Arc::new(Self { orders, open, telemetry }), told_held_up)
     }
 
     /// The broker has closed the channel, and has taken back what was not acknowledged.
@@ -195,6 +196,8 @@ struct Owner {
     telemetry: Arc<Telemetry>,
     frontier: Frontier,
     islands_max: usize,
+    /// A straggler stands before so many that a fresh channel would serve better.
+    held_up: watch::Sender<bool>,
 }
 
 impl Owner {
@@ -232,7 +235,10 @@ impl Owner {
             }
             islands_due = match (self.frontier.islands(), islands_due) {
                 (0, _) => None,
-                (islands, _) if islands >= self.islands_max => Some(Instant::now()),
+                (islands, _) if islands >= self.islands_max => {
+                    self.held_up.send_replace(true);
+                    Some(Instant::now())
+                }
                 (_, Some(due)) if due > Instant::now() => Some(due),
                 (_, _) => Some(Instant::now() + ISLAND_PATIENCE),
             };

@@ -37,9 +37,9 @@ pub(super) async fn consume(
     let cancelled = Arc::new(AtomicBool::new(false));
     let handle = Handle { channel: channel.clone(), tag: consumer.tag(), cancelled: cancelled.clone() };
     let (messages, subscription) = mpsc::channel(usize::from(prefetch));
-    let answers = Answers::start((channel, lost.clone()), prefetch, telemetry.clone(), answering);
+    let (answers, held_up) = Answers::start((channel, lost.clone()), prefetch, telemetry.clone(), answering);
     tokio::spawn(Pump { consumer, queue: queue.clone(), messages, answers, cancelled, lost, telemetry }.run());
-    Ok(Subscription::new(subscription, Arc::new(handle)))
+    Ok(Subscription::new(subscription, Arc::new(handle), held_up))
 }
 
 struct Handle {

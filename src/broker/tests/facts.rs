@@ -199,3 +199,42 @@ async fn declare_dead_with_room_for(rabbit: &Rabbit, messages: i64) {
     channel.queue_delete(rabbit.name("dead").as_str().into(), Default::default()).await.expect("delete");
     channel.queue_declare(rabbit.name("dead").as_str().into(), options, arguments).await.expect("declare");
 }
+
+/// What stands behind an unfinished message can be acknowledged only one by one, each at the price of a message. A fresh
+/// channel has no such message before it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn behind_a_straggler_a_consumer_is_held_up_and_a_fresh_one_goes_on() {
+    let rabbit = Rabbit::start().await;
+    let texts: Vec<String> = (0..200).map(|n| n.to_string()).collect();
+    let outgoing: Vec<Outgoing> = texts.iter().map(|text| to(&Queue::Inbox, text)).collect();
+    assert!(rabbit.broker.publish(&outgoing).await.iter().all(Result::is_ok));
+    let mut subscription = rabbit.broker.consume(&Queue::Inbox, 16).await.expect("consume");
+    let straggler = next(&mut subscription).await;
+    let held_up = subscription.held_up();
+    tokio::pin!(held_up);
+    let mut seen = 1;
+    loop {
+        tokio::select! {
+            biased;
+            () = &mut held_up => break,
+            message = next(&mut subscription) => message.ack(),
+        }
+        seen += 1;
+        assert!(seen < 200, "nobody noticed the straggler");
+    }
+    subscription.cancel().await;
+    while let Some(message) = subscription.next().await {
+        message.ack();
+        seen += 1;
+    }
+    let mut fresh = rabbit.broker.consume(&Queue::Inbox, 16).await.expect("consume");
+    let held_up = fresh.held_up();
+    for _ in seen..200 {
+        next(&mut fresh).await.ack();
+    }
+    assert!(futures_util::FutureExt::now_or_never(held_up).is_none(), "nothing stands before these");
+    straggler.ack();
+    drop(fresh);
+    assert_eq!(drain(&rabbit.broker, &Queue::Inbox).await, [], "the straggler could still be acknowledged");
+    rabbit.clean().await;
+}
