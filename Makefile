@@ -30,5 +30,5 @@ test: ## everything, against a real RabbitMQ and Azurite that it installs and st
 bench: ## measure, beside a yardstick, on a RabbitMQ of its own: SCENARIO=drain for one, else all
 	cargo bench --locked --bench relay -- $(SCENARIO)
 
-demo: ## events through a real broker into a real table, with a kill -9 in the middle
+demo: ## events through a real broker into a table and Salesforce, rehearsed, with a kill -9 in the middle
 	@demo/run

@@ -10,7 +10,7 @@ use std::time::Instant;
 
 use jiff::Timestamp;
 use leadrelay::domain::event::CustomerField;
-use leadrelay::domain::lead_key::{Digest, Keyring, LeadKey, PersonKey};
+use leadrelay::domain::lead_key::{AddressKey, Digest, Keyring, LeadKey, PersonKey};
 use leadrelay::domain::repeat::{FieldRecord, Record};
 use leadrelay::domain::route::DestinationName;
 use leadrelay::store::ledger::{Ask, Claim, Claiming, Delivered, Ledger};
@@ -51,6 +51,7 @@ async fn deliver(ledger: Arc<SqliteLedger>, from: u64, to: u64, lane: u64) -> an
             Ask {
                 key,
                 person: PersonKey::from_bytes(person),
+                address: AddressKey::from_bytes(person),
                 destination: destination.clone(),
                 granted_at: Some(Timestamp::UNIX_EPOCH),
             }

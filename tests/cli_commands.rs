@@ -5,7 +5,7 @@ mod program;
 use program::Program;
 use serde_json::Value;
 
-const COMMANDS: [&[&str]; 26] = [
+const COMMANDS: &[&[&str]] = &[
     &["run"],
     &["config", "check"],
     &["config", "example"],
@@ -16,20 +16,30 @@ const COMMANDS: [&[&str]; 26] = [
     &["publish"],
     &["event", "check"],
     &["event", "explain"],
+    &["destination", "add"],
+    &["destination", "list"],
     &["destination", "test"],
     &["destination", "pause"],
     &["destination", "resume"],
+    &["lead", "list"],
+    &["lead", "show"],
+    &["lead", "export"],
     &["retry", "list"],
     &["retry", "now"],
     &["status"],
     &["dead", "list"],
     &["dead", "show"],
     &["dead", "discard"],
+    &["dead", "edit"],
     &["dead", "undo"],
     &["dead", "export"],
     &["dead", "import"],
     &["dead", "stats"],
     &["ledger", "show"],
+    &["store", "backup"],
+    &["store", "verify"],
+    &["store", "restore"],
+    &["forget"],
     &["sandbox", "salesforce"],
     &["completions"],
 ];
@@ -39,7 +49,7 @@ fn every_command_has_help_with_an_example_that_fits_eighty_columns() {
     let program = Program::new();
     for command in COMMANDS {
         for flag in ["--help", "-h"] {
-            let ended = program.run(&[command, &[flag]].concat());
+            let ended = program.run(&[*command, &[flag]].concat());
             assert_eq!((ended.code, ended.err.as_str()), (0, ""), "{command:?}");
             assert!(ended.out.contains("Example"), "{command:?}\n{}", ended.out);
             let example = format!("leadrelay {}", command.join(" "));
@@ -98,8 +108,14 @@ fn wrong_usage_exits_64_and_says_so_on_standard_error() {
     check(&["dead", "show", "0123", "--reveal"]);
     check(&["dead", "discard", "0123"]);
     check(&["dead", "export"]);
+    check(&["dead", "edit", "0123"]);
+    check(&["dead", "edit", "0123", "--why", "x", "--set", "Title=CTO"]);
     check(&["dead", "import", "no-such-file.jsonl"]);
+    check(&["forget", "--email", "nobody", "--why", "x", "--yes"]);
+    check(&["forget", "--email", "a@b.cd", "--why", "of A@b.cd", "--yes"]);
+    check(&["forget", "--why", "x", "--yes"]);
     check(&["ledger", "show"]);
+    check(&["store", "backup"]);
     check(&["ledger", "show", "not-a-key"]);
     check(&["ledger", "show", "--email", "a@b.c"]);
     check(&["ledger", "show", "--email", "a@b.c", "--offer", "nodot"]);
@@ -111,17 +127,23 @@ fn every_command_that_needs_a_configuration_tells_all_that_is_wrong_with_it_and_
     let program = Program::new();
     program.write("leadrelay.toml", "[broker]\nurl = \"http://canary\"\n[store]\n");
     let prints = |command: &[&str]| {
-        matches!(command, ["event" | "sandbox" | "completions", ..] | ["config", "example" | "schema"])
+        matches!(
+            command,
+            ["event" | "sandbox" | "completions", ..] | ["config", "example" | "schema"] | ["destination", "add"]
+        )
     };
-    for command in COMMANDS.into_iter().filter(|command| !prints(command)) {
+    for command in COMMANDS.iter().copied().filter(|command| !prints(command)) {
         let rest: &[&str] = match command {
             ["publish"] => &["x.json"],
             ["destination", "pause"] => &["contoso", "--reason", "a test"],
-            ["destination", "test" | "resume"] => &["contoso"],
+            ["destination", "test" | "resume"] | ["lead", "list" | "export"] => &["contoso"],
+            ["lead", "show"] => &["contoso", "0123"],
             ["dead", "show" | "undo"] => &["0123"],
-            ["dead", "discard"] => &["0123", "--why", "x"],
+            ["dead", "discard" | "edit"] => &["0123", "--why", "x"],
             ["dead", "export"] => &["--why", "x"],
             ["dead", "import"] => &["x.jsonl"],
+            ["store", ..] => &["x"],
+            ["forget"] => &["--email", "a@b.c", "--why", "x"],
             ["ledger", "show"] => &["0123456789abcdef0123456789abcdef"],
             _ => &[],
         };

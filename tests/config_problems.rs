@@ -59,7 +59,7 @@ fn what_is_required_is_missed_even_in_an_empty_file() {
             "broker.url is missing; write url = \"amqp://user:password@host:5672/%2f\"",
             "store.url is missing; write url = \"sqlite:ledger.db\"",
             "identity.key_secret is missing; write key_secret = { env = \"LEADRELAY_KEY_SECRET\" }",
-            "destinations is empty; write one: [destinations.NAME]",
+            "destinations is empty; write one: [destinations.NAME], or let `leadrelay destination add` write it",
             "routes is empty; write one: [[routes]] with an offer and a destination",
         ]
     );

@@ -68,6 +68,7 @@ on_every_store! {
     what_is_revealed_is_written_down_and_changes_nothing,
     an_edited_letter_keeps_its_id_and_its_first_body,
     only_a_dead_letter_as_it_was_seen_is_edited,
+    of_two_who_edit_a_letter_one_wins_and_the_other_cannot_change_what_is_to_be_replayed,
     what_is_removed_is_gone_with_its_history_and_comes_in_as_new,
     what_was_settled_long_ago_is_purged_and_nothing_else_is,
     empty_batches_are_answered_empty,

@@ -7,6 +7,7 @@ use std::time::Duration;
 
 use leadrelay::broker::Queue;
 use leadrelay::destination::Destination;
+use leadrelay::destination::salesforce::rest::Settings;
 use leadrelay::domain::route::DestinationName;
 use leadrelay::steps::Steps;
 use tokio::time::Instant;
@@ -25,7 +26,11 @@ async fn until(what: &str, mut reached: impl FnMut() -> bool) {
 }
 
 async fn start(world: &World, org: &Org) -> Life {
-    let rest: Arc<dyn Destination> = Arc::new(org.destination());
+    start_with(world, org, org.settings()).await
+}
+
+async fn start_with(world: &World, org: &Org, settings: Settings) -> Life {
+    let rest: Arc<dyn Destination> = Arc::new(org.open(settings));
     let destinations = vec![(DestinationName::parse("contoso").unwrap(), rest, world.policy)];
     world.launch(Arc::new(world.broker.clone()), destinations, Steps::default()).await
 }
@@ -64,6 +69,28 @@ async fn a_field_that_is_suddenly_required_costs_none_of_a_thousand_leads_anythi
     })
     .await;
     assert_eq!(keys_once(&org), 1_000);
+    assert_eq!(world.broker.messages(&Queue::Dead).len(), 0);
+    let _ = life.stop().await;
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn api_calls_that_are_used_up_pause_the_lane_and_charge_nobody_until_there_are_more() {
+    let (world, org) = (world(), Org::new().await);
+    org.sandbox.use_quota(100_000);
+    for n in 0..1_000 {
+        world.put(&Event::new(&format!("lead{n}@canary.example"), "contoso.appliance"));
+    }
+    // No brake: it learns by being refused.
+    let life = start_with(&world, &org, Settings { api_usage_max: 100, ..org.settings() }).await;
+    until("the lane is throttled", || {
+        life.metric("leadrelay_lane_state{destination=\"contoso\",state=\"throttled\"}") == 1.0
+    })
+    .await;
+    assert_eq!((org.count(), world.broker.messages(&Queue::Dead).len()), (0, 0));
+    org.sandbox.advance(jiff::SignedDuration::from_hours(24));
+    let settled = |fate| life.metric(&format!("leadrelay_settled_total{{destination=\"contoso\",fate=\"{fate}\"}}"));
+    until("all are settled", || settled("delivered") == 1_000.0).await;
+    assert_eq!((settled("retried"), keys_once(&org)), (0.0, 1_000));
     assert_eq!(world.broker.messages(&Queue::Dead).len(), 0);
     let _ = life.stop().await;
 }

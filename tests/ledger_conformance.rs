@@ -5,7 +5,11 @@ use std::time::Duration;
 
 use leadrelay::domain::lead::{Lead, Purpose};
 use leadrelay::domain::repeat::{Write, recorded};
-use leadrelay::store::ledger::{Claiming, Delivered, LEASE, Ledger, LedgerError, Recorded, Standing, VERIFIED_FOR};
+use leadrelay::domain::route::Offer;
+use leadrelay::store::ledger::{
+    Claiming, Delivered, Forgetting, Forgotten, Held, Intended, LEASE, Ledger, LedgerError, Recorded, Standing, Terms,
+    VERIFIED_FOR,
+};
 use leadrelay::store::memory::MemoryLedger;
 use leadrelay::store::sqlite::SqliteLedger;
 use leadrelay::telemetry::Telemetry;
@@ -74,6 +78,8 @@ macro_rules! on_every_ledger {
 }
 
 on_every_ledger! {
+    to_a_suppressed_address_nobody_delivers_whatever_the_offer_or_the_consent,
+    what_is_forgotten_is_gone_with_its_intents_and_nobody_elses_is,
     a_lead_is_claimed_by_one_at_a_time,
     of_two_asks_for_one_key_in_a_batch_the_second_is_in_hand,
     one_lead_is_claimed_for_each_destination_by_itself,
@@ -426,4 +432,51 @@ async fn a_probe_succeeds_and_leaves_nothing(store: &dyn Store) {
     for _ in 0..3 {
         ledger.probe().await.expect("durable");
     }
+}
+
+async fn to_a_suppressed_address_nobody_delivers_whatever_the_offer_or_the_consent(store: &dyn Store) {
+    let ledger = owner(store).await;
+    let (theirs, other) = (lead(EMAIL, 0), lead("other@example.com", 0));
+    ledger.suppress(keyring().address_key(&EMAIL.to_uppercase()), at(1)).await.expect("committed");
+    ledger.suppress(theirs.address, at(2)).await.expect("twice is harmless");
+    drop(ledger);
+    let ledger = owner(store).await;
+    let mut of_another_publisher = lead(EMAIL, 1_000_000).event;
+    of_another_publisher.offer = Offer::parse("nobody.ever").expect("an offer");
+    let of_another_publisher = Lead::new(&keyring(), of_another_publisher, destination("contoso"), Purpose::Deliver);
+    for lead in [theirs.clone(), of_another_publisher] {
+        assert!(matches!(claim(&*ledger, &lead).await, Claiming::Withdrawn));
+    }
+    assert!(matches!(claim(&*ledger, &other).await, Claiming::Granted(_)));
+    let mark = Lead { purpose: Purpose::Mark, ..theirs };
+    assert!(matches!(claim(&*ledger, &mark).await, Claiming::Granted(_)), "a mark is no delivery");
+}
+
+async fn what_is_forgotten_is_gone_with_its_intents_and_nobody_elses_is(store: &dyn Store) {
+    let ledger = owner(store).await;
+    let (theirs, intended, other) = (lead(EMAIL, 0), lead("second@example.com", 0), lead("other@example.com", 0));
+    for lead in [&theirs, &other] {
+        let claim = granted(&*ledger, lead).await;
+        record(&*ledger, claim, first_record(lead)).await.expect("recorded");
+    }
+    let unanswered = granted(&*ledger, &intended).await;
+    ledger.intend(vec![unanswered.intention(0, at(0))], Terms::default()).await.expect("committed");
+    ledger.release(vec![unanswered]).await;
+    let leads = [&theirs, &intended].map(|lead| Held {
+        person: lead.person,
+        lead: lead.key,
+        destination: lead.destination.clone(),
+    });
+    let (by, why) = ("olga@desk".into(), "ticket 4711".into());
+    let forgetting = Forgetting { leads: leads.into(), at: at(5), by, why, letters: 3, at_destinations: 1 };
+    let forgotten = ledger.forget(forgetting.clone()).await.expect("committed");
+    assert_eq!(forgotten, Forgotten { records: 1, intents: 1 });
+    assert_eq!(ledger.look_up(theirs.key).await.expect("an answer"), []);
+    assert_eq!(ledger.look_up(other.key).await.expect("an answer").len(), 1);
+    assert_eq!(ledger.forget(forgetting).await.expect("twice is harmless"), Forgotten::default());
+    // The intent is gone: it may be sent as if nothing had ever been.
+    let claim = granted(&*ledger, &intended).await;
+    let again = ledger.intend(vec![claim.intention(0, at(9))], Terms::default()).await.expect("an answer");
+    assert_eq!(again, [Intended::Done]);
+    ledger.release(vec![claim]).await;
 }

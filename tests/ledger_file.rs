@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use leadrelay::domain::lead_key::Keyring;
 use leadrelay::domain::order::Ordered;
-use leadrelay::store::ledger::{Intended, Ledger, LedgerError, Terms};
+use leadrelay::store::ledger::{Forgetting, Forgotten, Held, Intended, Ledger, LedgerError, Terms};
 use leadrelay::store::sqlite::{LedgerReader, SqliteLedger};
 use leadrelay::telemetry::Telemetry;
 use rusqlite::Connection;
@@ -188,6 +188,40 @@ async fn a_ledger_of_schema_2_is_brought_up_keeps_all_that_was_in_it_and_takes_o
     assert_eq!(summary.leads, [(destination("contoso"), 1)]);
     let [kept] = &reader.orders().expect("found")[..] else { panic!("no order") };
     assert_eq!(kept.order, ordered);
+}
+
+/// What schema 3 added.
+const SCHEMA_3: &str = "
+    CREATE TABLE orders (number INTEGER PRIMARY KEY AUTOINCREMENT, destination TEXT NOT NULL, what TEXT NOT NULL,
+        code TEXT, reason TEXT NOT NULL, ordered_by TEXT NOT NULL, at_second INTEGER NOT NULL,
+        at_nanosecond INTEGER NOT NULL, done INTEGER NOT NULL) STRICT;
+    CREATE INDEX orders_by_destination ON orders (destination, number);
+    INSERT INTO orders VALUES (1, 'contoso', 'pause', NULL, '', 'olga@desk', 9, 0, 0);
+    PRAGMA user_version = 3;
+";
+
+#[tokio::test]
+async fn a_ledger_of_schema_3_is_brought_up_keeps_all_that_was_in_it_and_can_forget() {
+    let (_folder, path) = folder();
+    let kept = kept_by_schema_2(&path);
+    Connection::open(&path).expect("a file").execute_batch(SCHEMA_3).expect("schema 3");
+    let reader = LedgerReader::open(&path).expect("it may be looked into before");
+    assert!(!reader.is_suppressed(kept.address).expect("nobody is"));
+    assert_eq!(reader.forgettings().expect("none"), 0);
+    drop(reader);
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    assert_eq!(ledger.orders().await.expect("found").len(), 1);
+    ledger.suppress(kept.address, at(1)).await.expect("committed");
+    let leads = vec![Held { person: kept.person, lead: kept.key, destination: kept.destination.clone() }];
+    let (by, why) = ("olga@desk".into(), "asked".into());
+    let forgetting = Forgetting { leads, at: at(1), by, why, letters: 0, at_destinations: 0 };
+    assert_eq!(ledger.forget(forgetting).await.expect("committed"), Forgotten { records: 1, intents: 1 });
+    drop(ledger);
+    let reader = LedgerReader::open(&path).expect("the ledger opens");
+    assert!(reader.is_suppressed(kept.address).expect("committed"));
+    assert_eq!((reader.forgettings().expect("one"), reader.offers().expect("none").len()), (1, 0));
+    assert_eq!(reader.summary().expect("a summary").withdrawals, 1, "a withdrawal stays");
 }
 
 #[tokio::test]

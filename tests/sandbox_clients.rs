@@ -1,48 +1,14 @@
 //! Real clients of Salesforce, and what they make of the sandbox: the program itself, in a process of its own.
 
+mod support;
+
 use std::io::{BufRead, BufReader};
 use std::path::{Path, PathBuf};
-use std::process::{Child, Command, Stdio};
+use std::process::{Command, Stdio};
 
-use serde_json::Value;
+use serde_json::{Value, json};
+use support::sandbox_program::{Process, Sandbox};
 use tempfile::TempDir;
-
-/// A process, until it is dropped.
-struct Process(Child);
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        // Fails only if it has ended.
-        let _ = self.0.kill();
-        let _ = self.0.wait();
-    }
-}
-
-struct Sandbox {
-    _process: Process,
-    url: String,
-    certificate: Option<String>,
-    _folder: TempDir,
-}
-
-impl Sandbox {
-    fn start(arguments: &[&str]) -> Self {
-        let folder = TempDir::new().unwrap();
-        let process = Command::new(env!("CARGO_BIN_EXE_leadrelay"))
-            .args(["sandbox", "salesforce", "--listen", "127.0.0.1:0", "--json"])
-            .args(arguments)
-            .current_dir(folder.path())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut process = Process(process);
-        let mut line = String::new();
-        BufReader::new(process.0.stdout.take().unwrap()).read_line(&mut line).unwrap();
-        let ready: Value = serde_json::from_str(&line).unwrap_or_else(|error| panic!("{error}: {line:?}"));
-        let text = |name: &str| ready[name].as_str().map(str::to_owned);
-        Self { _process: process, url: text("url").unwrap(), certificate: text("certificate"), _folder: folder }
-    }
-}
 
 /// What it prints to be pasted, in a file of its own, is a configuration.
 fn assert_pasteable(said: &str) {
@@ -105,6 +71,27 @@ fn the_program_says_what_it_serves_and_ends_when_it_is_asked_to() {
     assert!(String::from_utf8_lossy(&taken.stderr).contains("failed to listen on 127.0.0.1:"), "{taken:?}");
     let asked = Command::new("kill").arg(process.0.id().to_string()).status().unwrap();
     assert!(asked.success() && process.0.wait().unwrap().success());
+}
+
+#[test]
+fn every_flag_is_a_setting_of_the_org_that_it_serves() {
+    #[rustfmt::skip]
+    let sandbox = Sandbox::start(&[
+        "--oid", "00D5g0000000009", "--client-id", "other-client", "--client-secret", "other-secret",
+        "--username", "other@sandbox.example", "--session", "60", "--api-quota", "70", "--storage", "80",
+        "--field", "Region__c:40", "--require", "Phone", "--require", "Region__c", "--duplicate-rule", "block",
+        "--web-to-lead-limit", "20", "--pending-limit", "30", "--too-long", "cut", "--captcha",
+        "--fault", "web-to-lead:drop-after:share=0.5", "--fault", "collections:status=503:next=3", "--seed", "7",
+    ]);
+    let state = sandbox.order("GET", "state", &Value::Null);
+    assert_eq!(state["faults"], json!(["web-to-lead:drop-after:share=0.5", "collections:status=503:next=3"]));
+    let web_to_lead = json!({ "enabled": true, "daily": 20, "pending": 30, "too_long": "cut", "says_processed": true, "captcha": true });
+    let settings = json!({
+        "oid": "00D5g0000000009", "client_id": "other-client", "client_secret": "other-secret",
+        "username": "other@sandbox.example", "session_seconds": 60, "api_daily": 70, "storage": 80,
+        "required": ["Phone", "Region__c"], "duplicate_rule": "block", "web_to_lead": web_to_lead,
+    });
+    assert_eq!(state["settings"], settings);
 }
 
 #[test]

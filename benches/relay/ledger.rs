@@ -7,7 +7,7 @@ use std::sync::Arc;
 use anyhow::Context;
 use jiff::Timestamp;
 use leadrelay::domain::event::CustomerField;
-use leadrelay::domain::lead_key::{Digest, Keyring, LeadKey, PersonKey};
+use leadrelay::domain::lead_key::{AddressKey, Digest, Keyring, LeadKey, PersonKey};
 use leadrelay::domain::repeat::{FieldRecord, Record};
 use leadrelay::domain::route::DestinationName;
 use leadrelay::store::ledger::{Ask, Claiming, Delivered, Ledger};
@@ -40,7 +40,8 @@ async fn record_one(file: &Path) -> anyhow::Result<()> {
     let ledger = SqliteLedger::open(file, &keyring, Arc::new(Telemetry::new()))?;
     ledger.take_over().await?;
     let (key, person, at) = (LeadKey::from_bytes([1; 16]), PersonKey::from_bytes([1; 16]), Timestamp::UNIX_EPOCH);
-    let ask = Ask { key, destination: DestinationName::parse(&destination(0))?, person, granted_at: Some(at) };
+    let (destination, address) = (DestinationName::parse(&destination(0))?, AddressKey::from_bytes([1; 16]));
+    let ask = Ask { key, destination, person, address, granted_at: Some(at) };
     let Some(Claiming::Granted(claim)) = ledger.claim(vec![ask]).await?.pop() else {
         anyhow::bail!("an empty ledger grants every claim");
     };

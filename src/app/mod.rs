@@ -29,11 +29,15 @@ use crate::worker::{self, Ended, Parts};
 pub mod parts;
 pub mod operator;
 pub mod desk;
+pub mod backup;
 pub mod retries;
 pub mod orders;
 pub mod status;
 pub mod replaying;
+pub mod forgetting;
 pub mod trial;
+pub mod leads;
+pub mod connecting;
 pub mod probe;
 pub mod sandbox;
 pub mod health;
@@ -42,11 +46,12 @@ mod reload;
 #[cfg(debug_assertions)]
 pub mod crash_point;
 
+pub use connecting::{Candidate, Wanted, Written, candidate};
 pub use desk::{desk, desk_to_fill};
 pub use health::{Health, health};
 pub use operator::{
-    Browsed, Intent, Known, Part, PartState, Producer, browse_dead, ledger_look_up, topology_apply, topology_check,
-    topology_prune,
+    Browsed, Intent, Known, Listed, Part, PartState, Producer, browse_dead, destinations, ledger_look_up,
+    topology_apply, topology_check, topology_prune,
 };
 pub use parts::judge;
 pub use probe::{Found, Look, Probed, Told, destination_probe, probe};

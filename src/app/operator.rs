@@ -6,7 +6,7 @@ use std::time::Duration;
 use super::{Unpublished, Unreachable, parts};
 use crate::broker::amqp::{AmqpBroker, Difference, Ownership, Pruned};
 use crate::broker::{Broker, BrokerError, Outgoing, Queue};
-use crate::config::{Config, Store};
+use crate::config::{self, Config, Store};
 use crate::domain::envelope::Message;
 use crate::domain::lead_key::LeadKey;
 use crate::domain::repeat::Record;
@@ -107,6 +107,34 @@ async fn compare(broker: &AmqpBroker, config: &Config) -> anyhow::Result<Vec<Par
         Part { state: differs.unwrap_or(PartState::AsDesigned), name }
     };
     Ok(broker.topology_names(&names).into_iter().map(part).collect())
+}
+
+/// A destination, for people.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Listed {
+    pub name: String,
+    pub kind: &'static str,
+    /// The host that its leads go to.
+    pub at: String,
+    /// The patterns that lead there.
+    pub offers: Vec<String>,
+    pub batch_max: usize,
+    pub in_flight_max: usize,
+}
+
+pub fn destinations(config: &Config) -> Vec<Listed> {
+    let listed = |destination: &config::Destination| {
+        let (kind, at) = parts::kind_and_host(&destination.kind);
+        Listed {
+            name: destination.name.to_string(),
+            kind,
+            at,
+            offers: config.routes.to(&destination.name).iter().map(ToString::to_string).collect(),
+            batch_max: destination.batch.max,
+            in_flight_max: destination.batch.in_flight_max,
+        }
+    };
+    config.destinations.iter().map(listed).collect()
 }
 
 /// A confirmed way into the inbox.

@@ -236,6 +236,18 @@ fn account(access: &Access) -> anyhow::Result<Account> {
     })
 }
 
+/// What it is called, and the host that its leads go to.
+pub fn kind_and_host(kind: &Kind) -> (&'static str, String) {
+    let (name, address) = match kind {
+        Kind::AzureTable(table) => ("azure-table", account(&table.access).map(|account| account.endpoint().to_owned())),
+        Kind::Salesforce(org) => ("salesforce", Ok(org.instance_url.clone())),
+        Kind::WebToLead(form) => ("salesforce-web-to-lead", Ok(form.endpoint.clone())),
+    };
+    let address = address.unwrap_or_default();
+    let rest = address.split_once("://").map_or(address.as_str(), |(_, rest)| rest);
+    (name, rest.split(['/', '?']).next().unwrap_or_default().to_owned())
+}
+
 fn identity(credential: &Credential) -> Identity {
     match credential.clone() {
         Credential::ManagedIdentity { client_id, token_endpoint } => {

@@ -13,7 +13,7 @@ use super::{listen_to_signals, operator, parts, signals, steps};
 use crate::broker::Broker;
 use crate::broker::amqp::AmqpBroker;
 use crate::config::{Config, Store};
-use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::lead_key::{AddressKey, LeadKey, PersonKey};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 use crate::office::desk::Desk;
@@ -76,6 +76,10 @@ impl Known for Ledger {
 
     fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {
         self.0.as_ref().map_or(Ok(None), |reader| reader.withdrawn_at(person))
+    }
+
+    fn suppressed(&self, address: AddressKey) -> Result<bool, LedgerError> {
+        self.0.as_ref().map_or(Ok(false), |reader| reader.is_suppressed(address))
     }
 }
 

@@ -83,6 +83,7 @@ async fn send(destination: &dyn Destination, lead: &Lead) -> anyhow::Result<Repl
         key: lead.key,
         destination: lead.destination.clone(),
         person: lead.person,
+        address: lead.address,
         granted_at: Some(lead.event.consent.at),
     };
     let Some(Claiming::Granted(claim)) = ledger.claim(vec![ask]).await?.pop() else {
@@ -116,7 +117,7 @@ impl Trial {
         }
     }
 
-    /// Nothing was sent, because nobody was there.
+    /// Nobody was there, or no whole answer came.
     pub fn unreachable(&self) -> bool {
         self.sent.is_unreachable()
     }

@@ -1,4 +1,4 @@
-//! `leadrelay destination test|pause|resume`.
+//! `leadrelay destination`.
 
 use std::io::Write;
 
@@ -12,10 +12,17 @@ use crate::config::Config;
 use crate::domain::reply::{Accepted, Reply};
 use crate::domain::route::DestinationName;
 
+pub mod add;
+mod ask;
+pub mod list;
 pub mod pause;
 
 #[derive(Subcommand)]
 pub enum Command {
+    /// Connect a destination by what its owner copied: recognised, tried, and only then written
+    Add(Box<add::Add>),
+    /// List the destinations, and the offers that go to each
+    List(list::List),
     /// Send one lead marked LEADRELAY_TEST, read it back, and take it out again where the destination allows that
     #[command(after_help = "The ledger and the queues are not touched; a worker may be running.\n\n\
                             Examples:\n  leadrelay destination test contoso-table\n  \
@@ -39,13 +46,15 @@ pub struct Test {
 
 pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
     match command {
+        Command::Add(add) => add::add(*add, config),
+        Command::List(list) => list::list(&list, config),
         Command::Test(test) => run_test(&test, config),
         Command::Pause(pause) => pause::pause(&pause, config),
         Command::Resume(resume) => pause::resume(&resume, config),
     }
 }
 
-/// Exits 1 if the destination did not take the lead or keep it, 69 if nobody was there.
+/// Exits 1 if the destination did not take the lead or keep it, 69 if nobody was there or no whole answer came.
 fn run_test(test: &Test, config: &ConfigFile) -> anyhow::Result<Exit> {
     let config = config.load()?;
     let name = known(&test.name, &config)?;
@@ -80,7 +89,9 @@ fn as_text(name: &DestinationName, trial: &Trial, paint: Paint) -> String {
         refused => format!("  {}: {}", paint.bad("not taken"), why(refused)),
     });
     lines.extend(trial.afterwards.as_ref().map(|afterwards| match afterwards {
-        Afterwards::OnlyTakes(word) => format!("  {}: {word}", paint.doubtful("not read back")),
+        Afterwards::OnlyTakes(word) => {
+            format!("  {}: {word}\n    look for {marker} there, and remove it by hand", paint.doubtful("not read back"))
+        }
         Afterwards::ReadBack(Ok(_)) => format!("  {}: it was taken, and is not there", paint.bad("not found")),
         Afterwards::ReadBack(Err(reply)) => format!("  {}: {}", paint.bad("not readable"), why(reply)),
         Afterwards::Removed(Ok(())) => format!("  {}, and taken out again", paint.good("read back")),
@@ -103,7 +114,7 @@ fn how(accepted: Accepted) -> &'static str {
 }
 
 /// What a refusal asks of a person.
-fn why(reply: &Reply) -> String {
+pub fn why(reply: &Reply) -> String {
     let code = reply.code().map_or("", |code| code.as_str());
     let mend = match reply {
         Reply::Accepted(_) => "",

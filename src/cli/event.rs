@@ -221,7 +221,7 @@ fn explanation(decoded: &Decoded, config: Option<&Config>) -> Vec<(&'static str,
 }
 
 fn under(config: &Config, event: &Event) -> Vec<(&'static str, String)> {
-    let (lead, person) = Keyring::new(config.key_secret.expose().as_bytes()).identify(event);
+    let (lead, person, _) = Keyring::new(config.key_secret.expose().as_bytes()).identify(event);
     let route = config.routes.explain(&event.offer);
     let mut lines = vec![("lead key", lead.to_string()), ("person key", person.to_string())];
     lines.push(match &route {

@@ -123,7 +123,7 @@ mod tests {
 
     use super::*;
     use crate::domain::event::CustomerField;
-    use crate::domain::lead_key::{Digest, PersonKey};
+    use crate::domain::lead_key::{AddressKey, Digest, PersonKey};
     use crate::domain::repeat::FieldRecord;
     use crate::store::ledger::{Ask, Claiming, Ledger, Terms};
     use crate::store::sqlite::{LedgerReader, SqliteLedger};
@@ -179,7 +179,8 @@ mod tests {
             ledger.take_over().await.expect("taken over");
             let (key, destination) = (LeadKey::from_bytes([1; 16]), DestinationName::parse("contoso").unwrap());
             let person = PersonKey::from_bytes([7; 16]);
-            let asks = vec![Ask { key, destination, person, granted_at: None }];
+            let address = AddressKey::from_bytes([7; 16]);
+            let asks = vec![Ask { key, destination, person, address, granted_at: None }];
             let Claiming::Granted(claim) = ledger.claim(asks).await.expect("an answer").remove(0) else { panic!() };
             let intention = claim.intention(2, time("2026-11-20T10:00:00Z"));
             ledger.intend(vec![intention], Terms::default()).await.expect("committed");

@@ -16,13 +16,19 @@ mod topology;
 mod publish;
 mod event;
 mod destination;
+mod lead;
 mod dead;
 mod ledger;
+mod store;
+mod forget;
 mod retry;
 mod status;
 mod sandbox;
 mod documents;
+mod when;
 mod screen;
+mod columns;
+mod editor;
 mod whoami;
 
 /// Delivers consented marketplace leads from RabbitMQ to the publishers' own tables and CRMs.
@@ -57,9 +63,12 @@ enum Command {
     /// Check events without a broker
     #[command(subcommand)]
     Event(event::Command),
-    /// Try, pause and resume destinations
+    /// Connect, list, try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
+    /// Look at the leads that a destination holds
+    #[command(subcommand)]
+    Lead(lead::Command),
     /// Show everything at one glance: broker, worker, queues, destinations, orders
     Status(status::Arguments),
     /// Look at what is to be tried again, or try it at once
@@ -71,6 +80,15 @@ enum Command {
     /// Look into the ledger of what has been delivered
     #[command(subcommand)]
     Ledger(ledger::Command),
+    /// Back up, check and restore the ledger and the dead letters
+    #[command(subcommand)]
+    Store(store::Command),
+    /// Forget a person: remove what is held of them, and deliver nothing of them any more
+    #[command(after_help = "Examples:\n  leadrelay forget --email - --why 'asked on 22 November' --dry-run\n  \
+                            leadrelay forget --email - --why 'ticket 4711' --at-destinations --yes < address\n\n\
+                            What is typed as an argument is seen in the list of processes. Run it again if \
+                            something failed. Exits 1 if something could not be removed. See docs/operating.md.")]
+    Forget(forget::Arguments),
     /// Rehearse with a destination that keeps everything in memory
     #[command(subcommand)]
     Sandbox(sandbox::Command),
@@ -117,12 +135,15 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(arguments) => health::run(&arguments, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
+        Command::Lead(command) => lead::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
         Command::Event(command) => event::run(command, &config),
         Command::Status(arguments) => status::run(&arguments, &config),
         Command::Retry(command) => retry::run(command, &config),
         Command::Dead(command) => dead::run(command, &config),
         Command::Ledger(command) => ledger::run(command, &config),
+        Command::Store(command) => store::run(command, &config),
+        Command::Forget(arguments) => forget::run(&arguments, &config),
         Command::Sandbox(command) => sandbox::run(command),
         Command::Completions { shell } => {
             let mut script = Vec::new();
@@ -140,7 +161,8 @@ fn explain(error: &anyhow::Error) -> Exit {
         // `leadrelay dead list | head` has read enough.
         return Exit::Done;
     }
-    eprintln!("leadrelay: {error:#}");
+    let paint = screen::Paint::of(std::io::stderr().is_terminal());
+    eprintln!("{}", paint.wrapped(&format!("leadrelay: {error:#}"), 4));
     if error.chain().any(|cause| cause.is::<Unreachable>()) {
         Exit::Unreachable
     } else if error.chain().any(|cause| cause.is::<Misused>()) {

@@ -7,8 +7,9 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::json;
 
+use super::columns::table;
 use super::destination::known;
-use super::screen::{Paint, grouped, table, until};
+use super::screen::{Paint, grouped, until};
 use super::{ConfigFile, Exit, wait_for};
 use crate::app::retries::{self, Due, Moved, MovingEnded, RetryQueue, Wanted};
 use crate::app::stop_on_signal;

@@ -19,12 +19,16 @@ pub struct Paint {
 impl Paint {
     pub fn of(terminal: bool) -> Self {
         let unwanted = std::env::var_os("NO_COLOR").is_some_and(|value| !value.is_empty());
-        let width = terminal.then(|| terminal_size::terminal_size().map_or(80, |(width, _)| width.0.into()));
+        let width = terminal.then(terminal_width);
         Self { colours: terminal && !unwanted, width }
     }
 
     pub fn stdout() -> Self {
         Self::of(std::io::stdout().is_terminal())
+    }
+
+    pub fn width(self) -> Option<usize> {
+        self.width
     }
 
     /// Breaks what is too wide at words; what follows the first line is indented by so much.
@@ -63,6 +67,12 @@ pub fn terminal_width() -> usize {
     if told == 0 { 80 } else { told.clamp(60, 120) }
 }
 
+/// Lines to write in; twenty-four where there is no terminal.
+pub fn terminal_height() -> usize {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+    if told == 0 { 24 } else { told.max(8) }
+}
+
 /// `leadrelay.toml:3: error: broker.url is missing`, and the mend on a line of its own.
 pub fn problem(problem: &Problem, paint: Paint) -> String {
     let severity = match problem.severity {
@@ -93,6 +103,11 @@ pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
+/// Whatever people and programs wrote cannot speak to the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 /// Progress on long work, as indicatif's template says. Hidden by indicatif itself where standard error is no terminal.
 pub fn progress(total: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(total);
@@ -117,20 +132,6 @@ pub fn age(since: Timestamp, now: Timestamp) -> String {
         (0, hours, minutes) => format!("{hours}h {minutes}m"),
         (days, hours, _) => format!("{days}d {hours}h"),
     }
-}
-
-/// Rows under their heads, each column as wide as its widest cell, the last one free.
-pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    let width = |column: usize| {
-        let cells = rows.iter().map(|row| row[column].chars().count());
-        cells.chain([heads[column].len()]).max().unwrap_or_default()
-    };
-    let line = |cells: [&str; N]| {
-        let pad = |(column, cell): (usize, &str)| format!("{cell:<width$}  ", width = width(column));
-        cells.into_iter().enumerate().map(pad).collect::<String>().trim_end().to_owned() + "\n"
-    };
-    let rows = rows.iter().map(|row| line(row.each_ref().map(String::as_str)));
-    line(heads) + &rows.collect::<String>()
 }
 
 #[cfg(test)]
@@ -165,11 +166,5 @@ mod tests {
         check("2026-11-22T12:00:00Z", "now");
         check("2026-11-22T12:00:09Z", "in 9s");
         check("2026-11-22T17:30:00Z", "in 5h 30m");
-    }
-
-    #[test]
-    fn columns_line_up_and_lines_end_with_their_text() {
-        let text = table(["ID", "REASON"], &[["a".into(), "poison".into()], ["bcde".into(), String::new()]]);
-        assert_eq!(text, "ID    REASON\na     poison\nbcde\n");
     }
 }

@@ -15,7 +15,7 @@ use super::tree::{self, Node, Table};
 pub struct Sources<'a> {
     pub main: &'a Path,
     pub text: &'a str,
-    /// Files beside those that are there, which need not be written yet.
+    /// Files beside those that are there, or in their place, which need not be written yet.
     pub beside: &'a [(PathBuf, String)],
     pub environment: Vec<(OsString, OsString)>,
 }
@@ -27,10 +27,18 @@ pub struct Include {
     written: String,
     /// From the folder of the file that names them.
     pattern: String,
+    /// That folder.
+    folder: PathBuf,
     place: Place,
 }
 
 impl Include {
+    /// Where a file of this name would be read.
+    pub fn file_named(&self, name: &str) -> Option<PathBuf> {
+        let path = self.folder.join(&self.written).with_file_name(name);
+        self.matches(&path).then_some(path)
+    }
+
     /// Whether a file of this path would be read.
     pub fn matches(&self, path: &Path) -> bool {
         Pattern::new(&self.pattern).is_ok_and(|pattern| pattern.matches_path_with(path, OPTIONS))
@@ -48,7 +56,8 @@ pub fn read(sources: Sources<'_>, notes: &Notes) -> Option<(Table, Vec<Include>)
     let mut table = tree::parse(sources.main, sources.text, notes)?;
     include.iter().for_each(|variable| variable.apply(&mut table, notes));
     let includes = includes(&mut table, sources.main, notes);
-    let (texts, mut whole) = texts(&includes, sources.main, notes);
+    let (mut texts, mut whole) = texts(&includes, sources.main, notes);
+    texts.retain(|(file, _)| sources.beside.iter().all(|(beside, _)| !is_same(beside, file)));
     for (file, text) in texts.iter().chain(sources.beside) {
         match tree::parse(file, text, notes) {
             Some(more) => merge(&mut table, more, notes),
@@ -71,9 +80,10 @@ fn includes(table: &mut Table, main: &Path, notes: &Notes) -> Vec<Include> {
     let texts = Section::root(table, Place::Line { file: main.into(), line: 1 }, notes).texts("include");
     table.remove("include");
     let of = |Placed { value: written, place }| {
-        let folder = Pattern::escape(&notes.folder(&place).to_string_lossy());
-        let pattern = Path::new(&folder).join(&written).to_string_lossy().into_owned();
-        Include { written, pattern, place }
+        let folder = notes.folder(&place).to_owned();
+        let escaped = Pattern::escape(&folder.to_string_lossy());
+        let pattern = Path::new(&escaped).join(&written).to_string_lossy().into_owned();
+        Include { written, pattern, folder, place }
     };
     texts.into_iter().map(of).collect()
 }

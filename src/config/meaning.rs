@@ -223,7 +223,12 @@ fn destinations(root: &mut Section<'_>, on_repeat: OnRepeat) -> (Vec<Typed>, Vec
         destinations.extend(destination::of(&name, section, batch, on_repeat));
     }
     if typed.is_empty() {
-        root.note(&root.place, "destinations", "is empty", "write one: [destinations.NAME]");
+        root.note(
+            &root.place,
+            "destinations",
+            "is empty",
+            "write one: [destinations.NAME], or let `leadrelay destination add` write it",
+        );
     }
     (typed, destinations)
 }

@@ -1,13 +1,14 @@
 //! A lead: an event with its identity, bound for one destination.
 
 use super::event::{CustomerField, Event};
-use super::lead_key::{Digest, Keyring, LeadKey, PersonKey};
+use super::lead_key::{AddressKey, Digest, Keyring, LeadKey, PersonKey};
 use super::route::DestinationName;
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Lead {
     pub key: LeadKey,
     pub person: PersonKey,
+    pub address: AddressKey,
     pub destination: DestinationName,
     pub event: Event,
     pub purpose: Purpose,
@@ -24,8 +25,8 @@ pub enum Purpose {
 
 impl Lead {
     pub fn new(keyring: &Keyring, event: Event, destination: DestinationName, purpose: Purpose) -> Self {
-        let (key, person) = keyring.identify(&event);
-        Self { key, person, destination, event, purpose }
+        let (key, person, address) = keyring.identify(&event);
+        Self { key, person, address, destination, event, purpose }
     }
 
     /// `Source-Action|Offer`, as the marketplace writes it.

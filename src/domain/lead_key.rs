@@ -22,8 +22,8 @@ pub struct PersonKey([u8; 16]);
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct DeadId([u8; 16]);
 
-/// HMAC-SHA256 of a normalised email alone, 128 bits. Only dead letters are kept by it: whoever asks for a person's
-/// letters need not know the offer, and a letter may have none.
+/// HMAC-SHA256 of a normalised email alone, 128 bits. Only dead letters are kept by it, and who is to be forgotten: whoever
+/// asks for a person's letters need not know the offer, and a letter may have none.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct AddressKey([u8; 16]);
 
@@ -147,11 +147,12 @@ impl Keyring {
     }
 
     /// The keys of one event, all at once: the address is normalised a single time.
-    pub fn identify(&self, event: &Event) -> (LeadKey, PersonKey) {
+    pub fn identify(&self, event: &Event) -> (LeadKey, PersonKey, AddressKey) {
         let email = normalise_email(&event.customer.email);
         let lead = self.key("lead", &[email.as_bytes(), event.offer.normalised().as_bytes()]);
         let person = self.key("person", &[email.as_bytes(), event.offer.publisher().as_bytes()]);
-        (LeadKey(lead), PersonKey(person))
+        let address = self.key("address", &[email.as_bytes()]);
+        (LeadKey(lead), PersonKey(person), AddressKey(address))
     }
 }
 

@@ -105,6 +105,16 @@ impl OfferPattern {
     }
 }
 
+impl OfferPattern {
+    pub fn covers(&self, offer: &Offer) -> bool {
+        match self {
+            Self::Exact(exact) => exact == offer.normalised(),
+            Self::Publisher(publisher) => publisher == offer.publisher(),
+            Self::Any => true,
+        }
+    }
+}
+
 impl fmt::Display for OfferPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
@@ -147,6 +157,23 @@ impl Routes {
         self.exact.get(offer.normalised()).or_else(|| self.publishers.get(offer.publisher())).or(self.any.as_ref())
     }
 
+    /// The patterns that lead to a destination, the most specific first.
+    pub fn to(&self, destination: &DestinationName) -> Vec<OfferPattern> {
+        let to = |(pattern, name): (&String, &DestinationName)| (name == destination).then(|| pattern.clone());
+        let mut exact: Vec<String> = self.exact.iter().filter_map(to).collect();
+        let mut publishers: Vec<String> = self.publishers.iter().filter_map(to).collect();
+        exact.sort_unstable();
+        publishers.sort_unstable();
+        let any = self.any.iter().filter(|name| *name == destination).map(|_| OfferPattern::Any);
+        let exact = exact.into_iter().map(OfferPattern::Exact);
+        exact.chain(publishers.into_iter().map(OfferPattern::Publisher)).chain(any).collect()
+    }
+
+    /// The offers that have a route of their own.
+    pub fn exact_offers(&self) -> impl Iterator<Item = &str> {
+        self.exact.keys().map(String::as_str)
+    }
+
     /// The route that [`Self::find`] takes, with its pattern, for people.
     pub fn explain(&self, offer: &Offer) -> Option<(OfferPattern, &DestinationName)> {
         let exact = self.exact.get(offer.normalised()).map(|to| (OfferPattern::Exact(offer.normalised.clone()), to));
@@ -182,6 +209,17 @@ mod tests {
             routes.add(OfferPattern::parse(pattern).unwrap(), name(destination)).unwrap();
         }
         routes
+    }
+
+    #[test]
+    fn what_leads_to_a_destination_is_listed_the_most_specific_first() {
+        let routes = routes(&[("*", "a"), ("pub.*", "a"), ("pub.y", "a"), ("pub.x", "a"), ("other.*", "b")]);
+        let listed =
+            |name_: &str| routes.to(&name(name_)).iter().map(ToString::to_string).collect::<Vec<_>>().join(" ");
+        assert_eq!(
+            (listed("a"), listed("b"), listed("c")),
+            ("pub.x pub.y pub.* *".into(), "other.*".into(), String::new())
+        );
     }
 
     #[test]

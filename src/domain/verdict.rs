@@ -198,4 +198,4 @@ fn charge(code: &Code, attempts: u32, age: Duration, limits: Limits) -> Verdict 
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

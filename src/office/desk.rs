@@ -54,7 +54,7 @@ pub struct Imported {
 }
 
 /// Letters that are read or written at once.
-const BATCH: usize = 200;
+pub(super) const BATCH: usize = 200;
 
 impl Desk {
     pub fn act(&self, why: &str) -> Act {

@@ -3,7 +3,7 @@
 //!
 //! In reading order: a message as a letter ([`letter`]), how letters come in ([`ingest`]), what the worker's owner does
 //! beside ([`keeper`]), what operators do ([`desk`]) and how they
-//! replay ([`replay`]), what a reason means ([`explain`]), and letters as text
+//! replay ([`replay`]) and mend ([`edit`]), how a person is forgotten ([`forget`]), what a reason means ([`explain`]), and letters as text
 //! ([`mask`], [`lines`]).
 
 use std::sync::Arc;
@@ -24,12 +24,14 @@ pub mod ingest;
 pub mod keeper;
 pub mod desk;
 pub mod replay;
+pub mod edit;
+pub mod forget;
 pub mod explain;
 pub mod lines;
 pub mod mask;
 
 pub use crate::store::dead_letters::{
-    Aspect, Changed, Deed, Entry, Filter, Group, Kept, Letter, LettersError, Place, Wish,
+    Aspect, Changed, Deed, Edited, Entry, Filter, Group, Kept, Letter, LettersError, Place, Wish,
 };
 
 /// What the office of a running worker is made of.

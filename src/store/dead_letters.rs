@@ -17,7 +17,8 @@
 //!   end, under the same generation, so that publishing it twice is harmless. The worker tells each ending
 //!   ([`DeadLetters::record_endings`]); [`DeadLetters::plan`] counts them, which is what a canary waits for. Anybody may
 //!   pause or cancel ([`DeadLetters::change_plan`]): the owner is told by its next call, which answers [`NotOwned`].
-//! - **Edit.** [`DeadLetters::edit`] replaces the body and keeps the first one; then a plan of this one letter.
+//! - **Edit.** [`DeadLetters::edit`] replaces the body, keeps the first one, and makes a plan of this one letter, all in
+//!   one go: while the plan runs nobody else edits the letter.
 //! - **Forget.** [`DeadLetters::list`] by [`Filter::address`] finds a person's letters in every state;
 //!   [`DeadLetters::remove`] removes them whatever their state, and leaves a row of history that tells no more than the
 //!   dead-id. Letters whose address could not be read have none (`reason` `malformed`, mostly): read those, and look.
@@ -61,8 +62,9 @@ pub trait DeadLetters: Send + Sync + 'static {
     /// Writes down that somebody saw personal data.
     async fn reveal(&self, ids: Vec<DeadId>, act: Act) -> Result<(), LettersError>;
 
-    /// Replaces a dead letter's body, and what is known by it. The first body stays.
-    async fn edit(&self, edit: Edit, act: Act) -> Result<Changed, LettersError>;
+    /// Replaces a dead letter's body, and what is known by it, and freezes a plan to replay it. The first body stays. What
+    /// waits in a plan that runs is not edited: whoever made that plan knows it otherwise.
+    async fn edit(&self, edit: Edit, terms: String, act: Act) -> Result<Edited, LettersError>;
 
     /// Removes letters for good, whatever their state; answers how many there were.
     async fn remove(&self, ids: Vec<DeadId>, act: Act) -> Result<u64, LettersError>;
@@ -332,6 +334,18 @@ pub enum Changed {
     Done(Entry),
     /// It is not as it was seen, or may not change so: nothing was done. As it is.
     Not(Entry),
+    /// There is no such letter.
+    Absent,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Edited {
+    /// The plan that replays it.
+    Done(Plan),
+    /// It is not as it was seen, or is not dead: nothing was done. As it is.
+    Not(Entry),
+    /// It waits to be replayed by this plan as it is: nothing was done.
+    Waits(PlanId),
     /// There is no such letter.
     Absent,
 }

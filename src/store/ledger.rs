@@ -11,7 +11,7 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::intents::Holder;
-use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::lead_key::{AddressKey, LeadKey, PersonKey};
 use crate::domain::order::{Kept, Order};
 use crate::domain::repeat::Record;
 use crate::domain::reply::OnUnknown;
@@ -71,6 +71,14 @@ pub trait Ledger: Send + Sync + 'static {
     /// Remembers, durably, that an order has come to its end.
     async fn end_order(&self, number: u64) -> Result<(), LedgerError>;
 
+    /// Grants nobody a claim to deliver to this address any more, durably, whatever the offer or the consent. Under no
+    /// epoch.
+    async fn suppress(&self, address: AddressKey, at: Timestamp) -> Result<(), LedgerError>;
+
+    /// Removes what is known of these leads, and writes down for ever that somebody was forgotten, in one go; answers how
+    /// much there was. Under no epoch.
+    async fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, LedgerError>;
+
     /// What is known of one lead, at every destination.
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError>;
 }
@@ -81,6 +89,7 @@ pub struct Ask {
     pub key: LeadKey,
     pub destination: DestinationName,
     pub person: PersonKey,
+    pub address: AddressKey,
     /// The time of the consent under which it would be sent; `None` asks to mark a lead, which no withdrawal forbids.
     pub granted_at: Option<Timestamp>,
 }
@@ -91,7 +100,7 @@ pub enum Claiming {
     Granted(Claim),
     /// Somebody else has a live claim.
     InHand,
-    /// The person has withdrawn, not before this consent.
+    /// The person has withdrawn, not before this consent, or is to be forgotten.
     Withdrawn,
 }
 
@@ -225,6 +234,33 @@ pub struct Standing {
     pub destination: DestinationName,
     /// As written when it was delivered.
     pub offer: String,
+}
+
+/// Where a lead of a person stands, or may.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub person: PersonKey,
+    pub lead: LeadKey,
+    pub destination: DestinationName,
+}
+
+/// Somebody is forgotten: what is told of it says nothing of whom.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Forgetting {
+    pub leads: Vec<Held>,
+    pub at: Timestamp,
+    pub by: String,
+    pub why: String,
+    /// Dead letters that were removed for it.
+    pub letters: u64,
+    /// Leads that were removed at their destinations.
+    pub at_destinations: u64,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Forgotten {
+    pub records: u64,
+    pub intents: u64,
 }
 
 #[derive(Debug, Clone, thiserror::Error)]

@@ -12,9 +12,10 @@ use tokio::time::Instant;
 use super::claims::{Claims, Subject};
 use super::intents::{self, Back, Intent, Met};
 use super::ledger::{
-    Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
+    Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Held, Intended, Intention, Ledger, LedgerError, Recorded,
+    Standing, Terms, Withdrawal,
 };
-use crate::domain::lead_key::{LeadKey, PersonKey};
+use crate::domain::lead_key::{AddressKey, LeadKey, PersonKey};
 use crate::domain::order::{Kept, Order};
 use crate::domain::repeat::{self, Record};
 use crate::domain::route::DestinationName;
@@ -36,6 +37,8 @@ struct Store {
     /// By the hour.
     posts: BTreeMap<(DestinationName, i64), u64>,
     withdrawals: HashMap<PersonKey, Timestamp>,
+    suppressions: BTreeMap<AddressKey, Timestamp>,
+    forgettings: Vec<Forgetting>,
     wait_queues: BTreeSet<DestinationName>,
     /// All that were ever given, the first with number 1.
     orders: Vec<Kept>,
@@ -206,6 +209,23 @@ impl Ledger for MemoryLedger {
         Ok(())
     }
 
+    async fn suppress(&self, address: AddressKey, at: Timestamp) -> Result<(), LedgerError> {
+        self.store()?.suppressions.entry(address).or_insert(at);
+        Ok(())
+    }
+
+    async fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, LedgerError> {
+        let mut store = self.store()?;
+        let mut forgotten = Forgotten::default();
+        for Held { lead, destination, .. } in &forgetting.leads {
+            let subject = &(*lead, destination.clone());
+            forgotten.records += u64::from(store.records.remove(subject).is_some());
+            forgotten.intents += u64::from(store.intents.remove(subject).is_some());
+        }
+        store.forgettings.push(forgetting);
+        Ok(forgotten)
+    }
+
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
         let store = self.store()?;
         let of_key = store.records.iter().filter(|((held, _), _)| *held == key);
@@ -216,6 +236,9 @@ impl Ledger for MemoryLedger {
 impl Store {
     fn claim(&mut self, ask: Ask, epoch: u64, now: Instant) -> Claiming {
         if repeat::withdrawn(ask.granted_at, self.withdrawals.get(&ask.person).copied()) {
+            return Claiming::Withdrawn;
+        }
+        if ask.granted_at.is_some() && self.suppressions.contains_key(&ask.address) {
             return Claiming::Withdrawn;
         }
         let subject = (ask.key, ask.destination);

@@ -9,8 +9,8 @@ use async_trait::async_trait;
 use jiff::Timestamp;
 
 use super::dead_letters::{
-    Act, Aspect, Changed, DeadLetters, Edit, Ended, Entry, Filter, Group, Kept, Letter, LettersError, NotOwned, Order,
-    Owning, Place, Plan, PlanId, PlanState, Selection, TakenIn,
+    Act, Aspect, Changed, DeadLetters, Edit, Edited, Ended, Entry, Filter, Group, Kept, Letter, LettersError, NotOwned,
+    Order, Owning, Place, Plan, PlanId, PlanState, Selection, TakenIn,
 };
 use super::letters::{self, plans};
 use crate::domain::lead_key::DeadId;
@@ -90,8 +90,8 @@ impl DeadLetters for MemoryLetters {
         self.on(|store| letters::reveal(store, &ids, &act))
     }
 
-    async fn edit(&self, edit: Edit, act: Act) -> Result<Changed, LettersError> {
-        self.on(|store| letters::edit(store, &edit, &act))
+    async fn edit(&self, edit: Edit, terms: String, act: Act) -> Result<Edited, LettersError> {
+        self.on(|store| letters::edit(store, &edit, &terms, &act))?.ok_or_else(gone)
     }
 
     async fn remove(&self, ids: Vec<DeadId>, act: Act) -> Result<u64, LettersError> {
@@ -103,8 +103,7 @@ impl DeadLetters for MemoryLetters {
     }
 
     async fn freeze(&self, selection: Selection, terms: String, act: Act) -> Result<Plan, LettersError> {
-        let frozen = self.on(|store| plans::freeze(store, &selection, &terms, &act))?;
-        frozen.ok_or_else(|| LettersError::Unusable("a plan is gone that was just made".into()))
+        self.on(|store| plans::freeze(store, &selection, &terms, &act))?.ok_or_else(gone)
     }
 
     async fn plan(&self, id: PlanId) -> Result<Option<Plan>, LettersError> {
@@ -151,4 +150,8 @@ impl DeadLetters for MemoryLetters {
     async fn probe(&self) -> Result<(), LettersError> {
         self.on(|_| Ok(()))
     }
+}
+
+fn gone() -> LettersError {
+    LettersError::Unusable("a plan is gone that was just made".into())
 }

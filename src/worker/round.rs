@@ -126,6 +126,7 @@ impl Sender {
             key: item.lead.key,
             destination: self.name.clone(),
             person: item.lead.person,
+            address: item.lead.address,
             granted_at: (item.lead.purpose == Purpose::Deliver).then_some(item.lead.event.consent.at),
         };
         // Asked once: a channel that closes meanwhile must not shift the answers onto other leads.

@@ -55,7 +55,7 @@ pub fn digests(lead: &Lead) -> Vec<(CustomerField, Digest)> {
 
 pub fn ask(lead: &Lead) -> Ask {
     let granted_at = (lead.purpose == Purpose::Deliver).then_some(lead.event.consent.at);
-    Ask { key: lead.key, destination: lead.destination.clone(), person: lead.person, granted_at }
+    Ask { key: lead.key, destination: lead.destination.clone(), person: lead.person, address: lead.address, granted_at }
 }
 
 pub async fn claim(ledger: &dyn Ledger, lead: &Lead) -> Claiming {

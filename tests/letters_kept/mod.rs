@@ -260,7 +260,10 @@ pub async fn an_edited_letter_keeps_its_id_and_its_first_body(store: &dyn Store)
     let (handle, letter) = (store.handle(), letter(1));
     take_in(&*handle, std::slice::from_ref(&letter)).await;
     for (version, body) in [(1, "second"), (2, "third")] {
-        assert!(matches!(handle.edit(edit(letter.id, version, body), act(5)).await.unwrap(), Changed::Done(_)));
+        let edited = handle.edit(edit(letter.id, version, body), "terms".into(), act(5)).await.unwrap();
+        let Edited::Done(plan) = edited else { panic!("{edited:?}") };
+        assert_eq!((plan.members.waiting, plan.terms.as_str(), plan.made), (1, "terms", act(5)));
+        assert!(handle.change_plan(plan.id, PlanState::Cancelled, act(6)).await.unwrap().is_some());
     }
     let kept = kept(&*handle, letter.id).await.unwrap();
     assert_eq!((&kept.message.body[..], kept.original), (&b"third"[..], Some(letter.message.body.clone())));
@@ -272,13 +275,33 @@ pub async fn an_edited_letter_keeps_its_id_and_its_first_body(store: &dyn Store)
     assert_eq!(take_in(&*handle, &[letter]).await, [TakenIn::Same], "the queue's is the same letter still");
 }
 
+pub async fn of_two_who_edit_a_letter_one_wins_and_the_other_cannot_change_what_is_to_be_replayed(store: &dyn Store) {
+    let (olga, ivan, letter) = (store.handle(), store.handle(), letter(1));
+    take_in(&*olga, std::slice::from_ref(&letter)).await;
+    let by = |body: &'static str, version| (edit(letter.id, version, body), String::new(), act(5));
+    let ((first, terms, at), (second, ..)) = (by("of olga", 1), by("of ivan", 1));
+    let Edited::Done(plan) = olga.edit(first, terms.clone(), at.clone()).await.unwrap() else { panic!("she is first") };
+    assert!(matches!(ivan.edit(second, terms.clone(), at.clone()).await.unwrap(), Edited::Not(_)));
+    // He has seen what she made of it, and she has not begun to replay it.
+    let (again, ..) = by("of ivan", 2);
+    assert_eq!(ivan.edit(again.clone(), terms.clone(), at.clone()).await.unwrap(), Edited::Waits(plan.id));
+    let hers = owning(&plan, "olga", (6, 60));
+    olga.own_plan(hers.clone()).await.unwrap().unwrap();
+    let taken = olga.take_next(hers, 10, act(6)).await.unwrap().unwrap();
+    assert_eq!((taken.len(), &taken[0].message.body[..]), (1, &b"of olga"[..]));
+    assert!(matches!(ivan.edit(again, terms, at).await.unwrap(), Edited::Not(_)), "it is being replayed");
+    assert_eq!(kept(&*ivan, letter.id).await.unwrap().original, Some(letter.message.body));
+}
+
 pub async fn only_a_dead_letter_as_it_was_seen_is_edited(store: &dyn Store) {
     let (handle, letter) = (store.handle(), letter(1));
-    assert_eq!(handle.edit(edit(letter.id, 1, "x"), act(0)).await.unwrap(), Changed::Absent);
+    let edited = async |version| handle.edit(edit(letter.id, version, "x"), String::new(), act(0)).await.unwrap();
+    assert_eq!(edited(1).await, Edited::Absent);
     take_in(&*handle, std::slice::from_ref(&letter)).await;
-    assert!(matches!(handle.edit(edit(letter.id, 2, "x"), act(0)).await.unwrap(), Changed::Not(_)));
+    assert!(matches!(edited(2).await, Edited::Not(_)));
     order(&*handle, letter.id, 1, Wish::Discard).await;
-    assert!(matches!(handle.edit(edit(letter.id, 2, "x"), act(0)).await.unwrap(), Changed::Not(_)));
+    assert!(matches!(edited(2).await, Edited::Not(_)));
+    assert_eq!(handle.plans(10).await.unwrap(), [], "nothing is to be replayed of it");
     let kept = kept(&*handle, letter.id).await.unwrap();
     assert_eq!((kept.message, kept.original), (letter.message, None));
 }

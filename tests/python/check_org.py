@@ -1,12 +1,16 @@
 #!/usr/bin/env python3
-"""Prints every lead of a sandbox as a JSON line, as checker.py reads rows. Asks by REST, as anybody would."""
+"""Prints every lead of a sandbox as a JSON line, as checker.py reads rows. Asks by REST, as anybody would.
+
+Journey and offer must be mapped to Journey__c and Offer__c.
+"""
 
 import argparse
 import json
 import urllib.parse
 import urllib.request
 
-QUERY = "SELECT Email, Leadrelay_Key__c, Offer__c, Journey__c FROM Lead"
+KEY = "Leadrelay_Key__c"
+FIELDS = ["Email", KEY, "Offer__c", "Journey__c"]
 
 
 def call(url, token=None, form=None):
@@ -18,10 +22,11 @@ def call(url, token=None, form=None):
         return json.load(answer)
 
 
-def leads(base):
+def leads(base, fields=FIELDS):
     form = {"grant_type": "client_credentials", "client_id": "sandbox-client", "client_secret": "sandbox-secret"}
     token = call(f"{base}/services/oauth2/token", form=form)["access_token"]
-    path = "/services/data/v60.0/query?" + urllib.parse.urlencode({"q": QUERY})
+    query = f"SELECT {', '.join(fields)} FROM Lead"
+    path = "/services/data/v60.0/query?" + urllib.parse.urlencode({"q": query})
     while path:
         page = call(base + path, token)
         yield from page["records"]
@@ -36,12 +41,12 @@ def row_of(lead):
         "Email": lead["Email"],
         "ProductId": lead["Offer__c"],
         "Journey": json.dumps(journey),
-        "RowKey": lead["Leadrelay_Key__c"],
+        "RowKey": lead[KEY],
     }
 
 
 def main():
-    arguments = argparse.ArgumentParser(description=__doc__)
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     arguments.add_argument("--url", required=True, help="the sandbox")
     for lead in leads(arguments.parse_args().url):
         print(json.dumps(row_of(lead), ensure_ascii=False))

@@ -33,9 +33,14 @@ class Judgement:
 
 
 def judge(confirmed, rows, letters, queued):
-    """An event is delivered only if its action stands in its lead's journey: a row alone may be another's."""
+    """An event is delivered only if its action stands in its lead's journey: a row alone may be another's.
+
+    A row that nobody can change (`Final`: a posted form) answers for every action of its lead: by design the others are
+    dropped.
+    """
     result = Judgement()
     standing = Counter(lead_of_row(row) for row in rows)
+    final = {lead_of_row(row) for row in rows if row.get("Final")}
     journeys = {}
     for row in rows:
         journeys.setdefault(lead_of_row(row), set()).update(actions_of_row(row))
@@ -44,7 +49,7 @@ def judge(confirmed, rows, letters, queued):
 
     # A repeat is the first one's body again, and owes nothing of its own.
     for event in {event["digest"]: event for event in confirmed}.values():
-        if event["action"] in journeys.get(event["lead"], ()):
+        if event["action"] in journeys.get(event["lead"], ()) or event["lead"] in final:
             fate = "delivered"
         elif event["digest"] in dead:
             fate = "dead"

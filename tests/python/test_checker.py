@@ -54,6 +54,14 @@ class Checker(unittest.TestCase):
         merged = [row(self.events[0], ["INS", "Create"]), self.rows[1]]
         self.assertTrue(judge(confirmed, merged, [], []).good())
 
+    def test_a_row_that_nobody_can_change_answers_for_every_action_and_may_not_stand_twice(self):
+        second = events.event(3, 1, "contoso.loadbalancer", "Create", "SPZA")
+        confirmed = [*self.confirmed, events.confirmation(second)]
+        form = dict(self.rows[0], Final=True)
+        self.assertTrue(judge(confirmed, [form, self.rows[1]], [], []).good())
+        self.assertEqual(judge(confirmed, [self.rows[1]], [], []).lost, ["generated-0-1", "generated-0-3"])
+        self.assertEqual(len(judge(confirmed, [form, form, self.rows[1]], [], []).doubled), 1)
+
     def test_a_repeat_owes_nothing_of_its_own(self):
         self.assertEqual(judge(self.confirmed + self.confirmed, self.rows, [], []).fates["delivered"], 2)
 

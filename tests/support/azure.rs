@@ -228,6 +228,7 @@ pub async fn send(destination: &dyn Destination, orders: &[(&Lead, Write)]) -> O
         key: lead.key,
         destination: lead.destination.clone(),
         person: lead.person,
+        address: lead.address,
         granted_at: None,
     };
     let claims = ledger.claim(orders.iter().map(ask).collect()).await.expect("claims");

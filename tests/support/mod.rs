@@ -7,4 +7,5 @@ pub mod fault_proxy;
 pub mod node;
 pub mod org;
 pub mod process;
+pub mod sandbox_program;
 pub mod world;

@@ -229,6 +229,7 @@ impl Desk {
             key: lead.key,
             destination: lead.destination.clone(),
             person: lead.person,
+            address: lead.address,
             granted_at: None,
         };
         let claims = self.ledger.claim(leads.iter().map(ask).collect()).await.expect("claims");

@@ -95,13 +95,15 @@ impl Rig {
         fs::write(self.path(file), text).unwrap();
     }
 
-    /// Its one destination, named as ever, is a Salesforce org at this address.
+    /// Its one destination, named as ever, is a Salesforce org at this address. Its batches are small, so that a kill finds
+    /// some written, some on their way and some not begun.
     pub fn configure_salesforce(&self, url: &str) {
         self.configure_otherwise(&format!(
             r#"
             kind = "salesforce"
             instance_url = "{url}"
             external_id_field = "Leadrelay_Key__c"
+            batch_max = 25
             [destinations.contoso-table.auth]
             kind = "client-credentials"
             client_id = "sandbox-client"

@@ -8,7 +8,8 @@ use serde_json::{Map, Value, json};
 
 use super::filter::Typed;
 use super::told;
-use crate::cli::screen::{age, count, table};
+use crate::cli::columns::table;
+use crate::cli::screen::{age, count};
 use crate::cli::{Exit, Misused};
 use crate::clock::Clock;
 use crate::domain::reply::Code;

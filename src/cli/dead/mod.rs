@@ -2,6 +2,7 @@
 
 use clap::{Args, Subcommand};
 
+use super::whoami::whoami;
 use super::{ConfigFile, Exit, wait_for};
 use crate::app::{self, Unreachable};
 use crate::config::Config;
@@ -12,6 +13,7 @@ mod filter;
 mod list;
 mod show;
 mod act;
+mod edit;
 mod carry;
 mod replay;
 mod replay_text;
@@ -45,6 +47,13 @@ pub enum Command {
                             Ctrl-C pauses the plan. Exits 1 if the plan is not done, or more of it died again than \
                             --max-failures allows.")]
     Replay(Box<replay::Replay>),
+    /// Mend one letter, in an editor or by --set, and replay it; what it was is kept
+    #[command(after_help = "Examples:\n  leadrelay dead edit 3f1c9a0b5d7e --why 'the phone was a number'\n  \
+                            leadrelay dead edit 3f1c9a0b5d7e --set /CustomerInfo/Title=CTO --why typo --dry-run\n\n\
+                            The editor is that of VISUAL or EDITOR. Whoever opens it sees what is personal, which is \
+                            written down. What others see in the list of processes does not belong into --set. Exits 1 \
+                            if the letter was not mended, or its replay did not come to a good end.")]
+    Edit(edit::EditLetter),
     /// Take a discard back; or a replay that was begun and abandoned
     #[command(after_help = "Example:\n  leadrelay dead undo 3f1c9a0b5d7e\n\nExits 1 if any of them was not changed.")]
     Undo(act::Undo),
@@ -70,21 +79,16 @@ pub fn run(command: Command, config: &ConfigFile) -> anyhow::Result<Exit> {
         Command::Show(show) => wait_for(show.run(&open(&config)?)),
         Command::Discard(discard) => wait_for(act::run(&open(&config)?, &discard.ids, Wish::Discard, &discard.why)),
         Command::Replay(replay) => wait_for(replay.run(&config, &open(&config)?)),
+        Command::Edit(edit) => wait_for(edit.run(&config, &open(&config)?)),
         Command::Undo(undo) => wait_for(act::run(&open(&config)?, &undo.ids, Wish::Undo, &undo.why)),
         Command::Export(export) => wait_for(export.run(&open(&config)?)),
-        Command::Import(import) => wait_for(import.run(&app::desk_to_fill(&config, operator())?)),
+        Command::Import(import) => wait_for(import.run(&app::desk_to_fill(&config, whoami())?)),
         Command::Stats(stats) => wait_for(stats.run(&open(&config)?)),
     }
 }
 
 fn open(config: &Config) -> anyhow::Result<Desk> {
-    app::desk(config, operator())
-}
-
-/// Whoever types: what is done is written down under this name.
-fn operator() -> String {
-    let given = ["LEADRELAY_OPERATOR", "USER", "LOGNAME"].into_iter().find_map(|name| std::env::var(name).ok());
-    given.filter(|name| !name.is_empty()).unwrap_or_else(|| "somebody".into())
+    app::desk(config, whoami())
 }
 
 /// As the exit code tells it: a store that may come back is unreachable, anything else has failed.

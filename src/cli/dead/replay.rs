@@ -203,7 +203,7 @@ fn already(plan: &Plan) -> anyhow::Error {
     anyhow::anyhow!("plan {} is {} since {}, and stays so", plan.id.0, plan.state.name(), plan.changed.at)
 }
 
-async fn work(replayer: &Replayer, plan: &Plan, kept: &terms::Kept, screen: Screen) -> anyhow::Result<Exit> {
+pub async fn work(replayer: &Replayer, plan: &Plan, kept: &terms::Kept, screen: Screen) -> anyhow::Result<Exit> {
     let stop: CancellationToken = interrupted()?;
     let mut progress = screen.progress(plan)?;
     let ended = replayer.run(plan.id, kept, &stop, &mut |news| progress.tell(&news)).await;

@@ -6,7 +6,8 @@ use indicatif::{ProgressBar, ProgressStyle};
 use jiff::Timestamp;
 use serde_json::{Map, Value, json};
 
-use crate::cli::screen::{age, count, table};
+use crate::cli::columns::table;
+use crate::cli::screen::{age, count};
 use crate::clock::Clock;
 use crate::office::replay::forecast::{Forecast, Prospect};
 use crate::office::replay::plans::{Members, Plan, PlanState};

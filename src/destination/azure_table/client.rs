@@ -109,14 +109,22 @@ impl Client {
 
     /// One page of the rows that match.
     pub async fn query(&self, filter: &str, next: Option<&str>, deadline: Instant) -> Result<Page, Trouble> {
-        let path = format!("{}()", self.table);
+        let (rows, next) = self.page(format!("$filter={}", percent_encoded(filter)), next, deadline).await?;
+        Ok(Page { rows: rows.into_iter().filter_map(row).collect(), next })
+    }
+
+    /// One page of a query, as it comes, and how the next one is asked for.
+    pub async fn page(
+        &self,
+        query: String,
+        next: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(Vec<Columns>, Option<String>), Trouble> {
         let next = next.map(|next| format!("&{next}")).unwrap_or_default();
-        let answer = self.get(&path, format!("$filter={}{next}", percent_encoded(filter)), deadline).await?;
-        let rows = match parsed(&answer)?.remove("value") {
-            Some(Value::Array(rows)) => rows.into_iter().filter_map(row).collect(),
-            _ => return Err(not_json()),
-        };
-        Ok(Page { rows, next: continuation(&answer) })
+        let answer = self.get(&format!("{}()", self.table), query + &next, deadline).await?;
+        let Some(Value::Array(rows)) = parsed(&answer)?.remove("value") else { return Err(not_json()) };
+        let columns = |row| if let Value::Object(columns) = row { Some(columns) } else { None };
+        Ok((rows.into_iter().filter_map(columns).collect(), continuation(&answer)))
     }
 
     /// One row, by its keys.
@@ -126,7 +134,7 @@ impl Client {
         if answer.status == 404 && stated_code(&answer).as_deref() == Some(NO_ROW) {
             return Ok(None);
         }
-        row(Value::Object(parsed(&answer)?)).map(Some).ok_or_else(not_json)
+        row(parsed(&answer)?).map(Some).ok_or_else(not_json)
     }
 
     /// Deletes a row, whatever it holds now; one that is not there is gone already.
@@ -298,8 +306,7 @@ fn not_json() -> Trouble {
     Trouble::Failed(Reply::Transient { code: Code::known("unreadable_answer"), quick: Quick::Pointless })
 }
 
-fn row(value: Value) -> Option<Row> {
-    let Value::Object(columns) = value else { return None };
+fn row(columns: Columns) -> Option<Row> {
     let etag = columns.get("odata.etag")?.as_str()?.to_owned();
     Some(Row { etag, columns })
 }

@@ -36,8 +36,17 @@ const KEY_MAX: usize = 512;
 /// characters (the data model, above); `%` is not safe in them either. Each becomes `~` and its bytes in hex; so does
 /// `~`, so that no two offers share a partition.
 pub fn partition_key(offer: &Offer) -> String {
+    let key = escaped(offer.normalised());
+    if utf16_len(&key) <= KEY_MAX {
+        return key;
+    }
+    let digest = hex::encode(Sha256::digest(&key));
+    format!("{}~~{digest}", cut(&key, KEY_MAX - 2 - digest.len()))
+}
+
+pub fn escaped(text: &str) -> String {
     let mut key = String::new();
-    for c in offer.normalised().chars() {
+    for c in text.chars() {
         if matches!(c, '/' | '\\' | '#' | '?' | '%' | '~') || c.is_control() {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                 write!(key, "~{byte:02x}").expect("writing to a string does not fail");
@@ -46,11 +55,7 @@ pub fn partition_key(offer: &Offer) -> String {
             key.push(c);
         }
     }
-    if utf16_len(&key) <= KEY_MAX {
-        return key;
-    }
-    let digest = hex::encode(Sha256::digest(&key));
-    format!("{}~~{digest}", cut(&key, KEY_MAX - 2 - digest.len()))
+    key
 }
 
 pub fn row_key(lead: &Lead) -> String {

@@ -2,7 +2,8 @@
 //!
 //! From bytes to an event: [`cloud_events`] finds the event in the message, [`json`] reads it in one pass that
 //! remembers what is wrong instead of stopping there, [`judge`] holds the rules, [`malformed`] names what is wrong by
-//! JSON pointer and never by value, [`decode()`] goes all the way. [`contract`] writes it again.
+//! JSON pointer and never by value, [`decode()`] goes all the way. [`contract`] writes it again, [`mend`] says what a
+//! person may change in it.
 
 use jiff::Timestamp;
 
@@ -17,6 +18,7 @@ mod contract;
 mod address;
 mod time;
 pub mod schema;
+pub mod mend;
 #[cfg(test)]
 mod tests;
 

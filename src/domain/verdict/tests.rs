@@ -40,7 +40,8 @@ fn findings() -> Vec<(&'static str, Finding)> {
     ]
 }
 
-fn show(verdict: &Verdict) -> String {
+/// As a cell of the table.
+pub(crate) fn show(verdict: &Verdict) -> String {
     match verdict {
         Verdict::Ack(Fate::Delivered) => "ack delivered".into(),
         Verdict::Ack(Fate::Duplicate) => "ack duplicate".into(),
@@ -80,7 +81,7 @@ fn cell(finding: &Finding, lane: Lane) -> String {
     parts.join("; ")
 }
 
-pub(crate) fn fate_table() -> String {
+fn fate_table() -> String {
     let mut table = String::from("| finding | lane closed | lane paused | was the probe |\n|---|---|---|---|\n");
     for (name, finding) in findings() {
         let cells: Vec<String> = LANES.iter().map(|&lane| cell(&finding, lane)).collect();

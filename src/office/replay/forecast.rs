@@ -10,7 +10,7 @@ use crate::domain::dead_letter::Cause;
 use crate::domain::envelope;
 use crate::domain::event::{self, Event};
 use crate::domain::lead::{Lead, Purpose};
-use crate::domain::lead_key::{DeadId, Keyring, LeadKey, PersonKey};
+use crate::domain::lead_key::{AddressKey, DeadId, Keyring, LeadKey, PersonKey};
 use crate::domain::repeat::{self, Record, RepeatPolicy, Write};
 use crate::domain::route::{DestinationName, Routes};
 use crate::store::dead_letters::{DeadLetters, Entry, Filter, Kept, LettersError};
@@ -76,6 +76,8 @@ pub trait Known: Send {
 
     fn records(&self, lead: LeadKey, person: PersonKey) -> Result<Vec<(DestinationName, Record)>, Self::Error>;
     fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, Self::Error>;
+    /// Whether nothing is delivered to this address any more.
+    fn suppressed(&self, address: AddressKey) -> Result<bool, Self::Error>;
 }
 
 /// What many letters would come to.
@@ -144,6 +146,14 @@ pub async fn of_these<K: Known>(
     Ok(forecast)
 }
 
+/// Of one letter, as it would be if this were what is in it.
+pub fn of_this<K: Known>(kept: &Kept, (setup, known): (&Setup, &K), now: Timestamp) -> Result<Forecast, K::Error> {
+    let (prospect, destination) = prospect(kept, setup, known, now)?;
+    let mut forecast = Forecast::default();
+    forecast.add(&kept.entry, prospect, destination);
+    Ok(forecast)
+}
+
 async fn add<K: Known>(
     forecast: &mut Forecast,
     letters: &dyn DeadLetters,
@@ -174,7 +184,8 @@ fn prospect<K: Known>(
         return Ok((Prospect::Unroutable, None));
     };
     let lead = Lead::new(&setup.keyring, event, destination.clone(), Purpose::Deliver);
-    if repeat::withdrawn(Some(lead.event.consent.at), known.withdrawn_at(lead.person)?) {
+    let withdrawn = repeat::withdrawn(Some(lead.event.consent.at), known.withdrawn_at(lead.person)?);
+    if withdrawn || known.suppressed(lead.address)? {
         return Ok((Prospect::Withdrawn, None));
     }
     let records = known.records(lead.key, lead.person)?;
@@ -189,8 +200,13 @@ fn prospect<K: Known>(
 
 /// As the worker will read it once it is replayed. A letter may be dead because reading it panics.
 fn read(kept: &Kept) -> Option<Event> {
+    let since = known_since(kept);
+    catch_unwind(AssertUnwindSafe(|| event::decode(&kept.message, since))).ok()?.ok().map(|decoded| decoded.event)
+}
+
+/// When its event was first received, by this message or by one that it replayed.
+pub fn known_since(kept: &Kept) -> Timestamp {
     let facts = &kept.entry.facts;
     let since = facts.first_received.unwrap_or(facts.dead_at);
-    let since = envelope::known_since_of(&kept.message.properties).map_or(since, |known| known.min(since));
-    catch_unwind(AssertUnwindSafe(|| event::decode(&kept.message, since))).ok()?.ok().map(|decoded| decoded.event)
+    envelope::known_since_of(&kept.message.properties).map_or(since, |known| known.min(since))
 }

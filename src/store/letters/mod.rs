@@ -4,8 +4,8 @@
 use jiff::Timestamp;
 
 use super::dead_letters::{
-    Act, Changed, Deed, Edit, Entry, Kept, Letter, Members, Order, Owning, Plan, PlanId, PlanState, Selection, TakenIn,
-    What, Wish,
+    Act, Changed, Deed, Edit, Edited, Entry, Kept, Letter, Members, Order, Owning, Plan, PlanId, PlanState, Selection,
+    TakenIn, What, Wish,
 };
 use crate::domain::dead_letter::{Change, Ending, Standing, State};
 use crate::domain::lead_key::DeadId;
@@ -142,10 +142,21 @@ pub(in crate::store) fn reveal<R: Rows>(rows: &mut R, ids: &[DeadId], act: &Act)
     ids.iter().try_for_each(|id| rows.write_down(*id, &deed(What::Revealed, act)))
 }
 
-pub(in crate::store) fn edit<R: Rows>(rows: &mut R, edit: &Edit, act: &Act) -> Result<Changed, R::Fault> {
-    let Some(entry) = rows.entry(edit.id)? else { return Ok(Changed::Absent) };
+/// `None`: a plan is gone that was just made.
+pub(in crate::store) fn edit<R: Rows>(
+    rows: &mut R,
+    edit: &Edit,
+    terms: &str,
+    act: &Act,
+) -> Result<Option<Edited>, R::Fault> {
+    let Some(entry) = rows.entry(edit.id)? else { return Ok(Some(Edited::Absent)) };
     if entry.version != edit.version || entry.state != State::Dead {
-        return Ok(Changed::Not(entry));
+        return Ok(Some(Edited::Not(entry)));
+    }
+    for (plan, member) in rows.plans_of(edit.id)? {
+        if member == Member::Waiting && rows.plan(plan)?.is_some_and(|plan| is_running(&plan)) {
+            return Ok(Some(Edited::Waits(plan)));
+        }
     }
     let mut after = Entry { version: entry.version + 1, changed_at: act.at, ..entry.clone() };
     after.facts.offer.clone_from(&edit.offer);
@@ -154,7 +165,7 @@ pub(in crate::store) fn edit<R: Rows>(rows: &mut R, edit: &Edit, act: &Act) -> R
     rows.put(&entry, &after)?;
     rows.put_body(edit)?;
     rows.write_down(edit.id, &deed(What::Edited, act))?;
-    Ok(Changed::Done(after))
+    Ok(plans::freeze(rows, &Selection::Ids(vec![edit.id]), terms, act)?.map(Edited::Done))
 }
 
 pub(in crate::store) fn remove<R: Rows>(rows: &mut R, ids: &[DeadId], act: &Act) -> Result<u64, R::Fault> {

@@ -11,10 +11,10 @@ use super::leads::Leads;
 use super::owner::Owner;
 use super::tail::Place;
 use super::writer::Call;
-use super::{intent_rows, rows};
+use super::{forget_rows, intent_rows, rows};
 use crate::domain::repeat::{self, Record};
 use crate::store::intents;
-use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing, Withdrawal};
+use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Recorded, Standing, Withdrawal};
 
 /// Claims stay in memory: this only reads.
 pub(super) struct ClaimLeads {
@@ -43,6 +43,10 @@ impl Call<Owner> for ClaimLeads {
         let mut leads = Leads::open(connection, &owner.known)?;
         let find = |ask: &Ask| {
             if somebody_withdrew && repeat::withdrawn(ask.granted_at, rows::withdrawn_at(connection, ask.person)?) {
+                return Ok(Found::Withdrawn);
+            }
+            // A mark says do-not-contact, and forgets nobody less.
+            if ask.granted_at.is_some() && forget_rows::is_suppressed(connection, ask.address)? {
                 return Ok(Found::Withdrawn);
             }
             let place = Place { person: ask.person, lead: ask.key, destination: ask.destination.clone() };
@@ -158,6 +162,29 @@ impl Call<Owner> for Withdraw {
 
     fn conclude(self, standing: Self::Done, _: &mut Owner) -> Self::Done {
         standing
+    }
+}
+
+/// Under no epoch: whoever is asked to forget somebody does.
+pub(super) struct Forget(pub Forgetting);
+
+impl Call<Owner> for Forget {
+    type Done = Forgotten;
+    type Answer = Forgotten;
+    const WRITES: bool = true;
+
+    fn rows(&self) -> usize {
+        self.0.leads.len()
+    }
+
+    fn run(&self, connection: &Connection, owner: &Owner) -> Result<Forgotten, Fault> {
+        // What is removed must not be indexed afterwards, by the place that it had.
+        owner.known.forget();
+        forget_rows::forget(connection, &self.0)
+    }
+
+    fn conclude(self, forgotten: Forgotten, _: &mut Owner) -> Forgotten {
+        forgotten
     }
 }
 

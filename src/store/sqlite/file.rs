@@ -81,6 +81,22 @@ impl StoreFile {
         )))
     }
 
+    /// From now on what is deleted over this connection is overwritten in the file, not only given free
+    /// (<https://sqlite.org/pragma.html#pragma_secure_delete>).
+    pub fn overwrite_what_is_deleted(&self, connection: &Connection) -> Result<(), Trouble> {
+        let told = connection.pragma_update(None, "secure_delete", "ON");
+        told.map_err(|error| self.subject.explain(&Fault::from(error), When::Starting))
+    }
+
+    /// Empties the write-ahead log, which holds pages as they were before: "all content in the WAL file is transferred …
+    /// and the WAL file is truncated" (<https://sqlite.org/pragma.html#pragma_wal_checkpoint>). `false`: somebody was
+    /// reading or writing all the time that we waited.
+    pub fn empty_log(&self) -> Result<bool, Trouble> {
+        let connection = self.open_existing()?;
+        let busy = connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |row| row.get::<_, i64>(0));
+        busy.map(|busy| busy == 0).map_err(|error| self.subject.explain(&Fault::from(error), When::Starting))
+    }
+
     /// Opens it again after trouble. Never creates: a disk that is not mounted is not an empty store.
     pub fn open_again(&self) -> Result<Connection, Trouble> {
         match self.header(When::Running)? {
@@ -102,8 +118,19 @@ impl StoreFile {
         Ok(connection)
     }
 
+    /// Opens it as it lies there, under our secret, to change a thing before anybody works on it: no log, no new schema.
+    pub fn open_to_change(&self) -> Result<Connection, Trouble> {
+        let explain = |error| self.subject.explain(&Fault::from(error), When::Starting);
+        let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+        let connection = Connection::open_with_flags(self.path(), flags).map_err(explain)?;
+        connection.pragma_update(None, "synchronous", "FULL").map_err(explain)?;
+        self.check_secret(&connection, When::Starting)?;
+        Ok(connection)
+    }
+
     fn open(&self, when: When) -> Result<Connection, Trouble> {
         let explain = |fault: Fault| self.subject.explain(&fault, when);
+        let before = self.inode()?;
         let flags = OpenFlags::SQLITE_OPEN_READ_WRITE | OpenFlags::SQLITE_OPEN_NO_MUTEX;
         let mut connection = Connection::open_with_flags(self.path(), flags).map_err(Fault::from).map_err(explain)?;
         // Where it may not write, SQLite opens for reading without a word.
@@ -117,6 +144,10 @@ impl StoreFile {
             touch(&connection, (self.kind.tables)(self.kind.schema_version)).map_err(explain)?;
         }
         self.prepare_for_writing(&connection).map_err(explain)?;
+        // A restore moves the file away while it holds it: whoever waited for that has the one that was moved.
+        if self.inode()? != before {
+            return Err(self.subject.unavailable("another file was put in its place just now: start again"));
+        }
         Ok(connection)
     }
 
@@ -174,7 +205,7 @@ impl StoreFile {
         )))
     }
 
-    fn check_secret(&self, connection: &Connection, when: When) -> Result<(), Trouble> {
+    pub fn check_secret(&self, connection: &Connection, when: When) -> Result<(), Trouble> {
         let kept = fingerprint(connection).map_err(|fault| self.subject.explain(&fault, when))?;
         if kept == self.fingerprint {
             return Ok(());
@@ -286,7 +317,7 @@ fn is_empty(connection: &Connection) -> rusqlite::Result<bool> {
     connection.query_row("SELECT NOT EXISTS (SELECT 1 FROM sqlite_schema)", [], |row| row.get(0))
 }
 
-fn version(connection: &Connection) -> rusqlite::Result<u32> {
+pub(super) fn version(connection: &Connection) -> rusqlite::Result<u32> {
     connection.pragma_query_value(None, "user_version", |row| row.get(0))
 }
 

@@ -1,7 +1,7 @@
 //! The table of leads, for the length of one transaction: appended to, changed in place, found by [`Place`].
 
 use std::cell::{RefCell, RefMut};
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use rusqlite::{CachedStatement, Connection, Row, params};
 
@@ -92,9 +92,9 @@ impl Known {
         }
     }
 
-    /// Nothing was done, or the file is another.
-    pub fn forget(&mut self) {
-        *self.tail.get_mut() = None;
+    /// Nothing was done, the file is another, or something was removed from it past the tail.
+    pub fn forget(&self) {
+        *self.tail.borrow_mut() = None;
     }
 }
 
@@ -205,6 +205,27 @@ pub(super) fn of_lead(
     let mut found = Vec::new();
     while let Some(row) = rows.next()? {
         found.push((destination(row, 3)?, record(row, PersonKey::from_bytes(row.get(2)?))?));
+    }
+    Ok(found)
+}
+
+/// For those who keep no tail, or forget it before they commit; the index loses it with the row.
+pub(super) fn remove(connection: &Connection, place: &Place) -> Result<bool, Fault> {
+    let delete = format!(
+        "DELETE FROM leads WHERE lead = ?2 AND destination = ?3 AND id IN (SELECT id FROM lead_index
+         WHERE person = ?1 AND lead = ?2 AND destination = ?3 UNION {NOT_YET_INDEXED})"
+    );
+    let Place { person, lead, destination } = place;
+    Ok(connection.execute(&delete, params![person.as_bytes(), lead.as_bytes(), destination.as_str()])? > 0)
+}
+
+/// Every offer of which a lead was delivered, as written. Reads every record: on a large ledger this takes seconds.
+pub(super) fn offers(connection: &Connection) -> Result<BTreeSet<String>, Fault> {
+    let mut select = connection.prepare("SELECT id, record, person FROM leads NOT INDEXED")?;
+    let mut rows = select.query([])?;
+    let mut found = BTreeSet::new();
+    while let Some(row) = rows.next()? {
+        found.insert(record(row, PersonKey::from_bytes(row.get(2)?))?.offer);
     }
     Ok(found)
 }

@@ -23,14 +23,16 @@ mod tail;
 mod rows;
 mod intent_rows;
 mod order_rows;
+mod forget_rows;
 mod encoding;
 mod reader;
 mod letters;
+pub mod backup;
 
 pub use letters::SqliteLetters;
 pub use reader::{LedgerReader, Summary};
 
-use self::calls::{ClaimLeads, RecordDeliveries, RenewClaims, TakeOver, Withdraw};
+use self::calls::{ClaimLeads, Forget, RecordDeliveries, RenewClaims, TakeOver, Withdraw};
 use self::fault::Trouble;
 use self::file::StoreFile;
 use self::intent_calls::{IntendSends, RetractIntents};
@@ -39,9 +41,10 @@ use self::schema::LEDGER;
 use self::writer::{Opening, Writer, change, look};
 use super::claims::Claims;
 use super::ledger::{
-    Ask, Claim, Claiming, Delivered, Intended, Intention, Ledger, LedgerError, Recorded, Standing, Terms, Withdrawal,
+    Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Intended, Intention, Ledger, LedgerError, Recorded,
+    Standing, Terms, Withdrawal,
 };
-use crate::domain::lead_key::{Keyring, LeadKey};
+use crate::domain::lead_key::{AddressKey, Keyring, LeadKey};
 use crate::domain::order::{self, Order};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
@@ -70,7 +73,13 @@ impl SqliteLedger {
     pub fn open_beside(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LedgerError> {
         let file = StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint());
         let connection = file.open_as_it_is()?;
+        file.overwrite_what_is_deleted(&connection)?;
         Ok(Self::start(file, connection, telemetry)?)
+    }
+
+    /// Nothing that was deleted is in the file's log any more. Blocks. `false`: others kept the log in use.
+    pub fn empty_log(path: &Path, keyring: &Keyring) -> Result<bool, LedgerError> {
+        Ok(StoreFile::new(path.to_owned(), &LEDGER, keyring.fingerprint()).empty_log()?)
     }
 
     fn start(file: StoreFile, connection: Connection, telemetry: Arc<Telemetry>) -> Result<Self, Trouble> {
@@ -151,6 +160,14 @@ impl Ledger for SqliteLedger {
 
     async fn end_order(&self, number: u64) -> Result<(), LedgerError> {
         self.writer.ask(change(move |connection: &_| order_rows::end_order(connection, number))).await
+    }
+
+    async fn suppress(&self, address: AddressKey, at: Timestamp) -> Result<(), LedgerError> {
+        self.writer.ask(change(move |connection: &_| forget_rows::suppress(connection, address, at))).await
+    }
+
+    async fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, LedgerError> {
+        self.writer.ask(Forget(forgetting)).await
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

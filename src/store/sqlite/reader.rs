@@ -1,5 +1,6 @@
 //! Looking into a ledger from outside, while a worker may be writing to it: what `ledger show` prints.
 
+use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
@@ -9,8 +10,8 @@ use rusqlite::Connection;
 use super::fault::{Fault, When};
 use super::file::{StoreFile, fingerprint, short};
 use super::schema::LEDGER;
-use super::{intent_rows, leads, order_rows, rows};
-use crate::domain::lead_key::{Keyring, LeadKey, PersonKey};
+use super::{forget_rows, intent_rows, leads, order_rows, rows};
+use crate::domain::lead_key::{AddressKey, Keyring, LeadKey, PersonKey};
 use crate::domain::order::Kept;
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
@@ -87,6 +88,22 @@ impl LedgerReader {
 
     pub fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {
         self.explained(rows::withdrawn_at(&self.connection, person))
+    }
+
+    /// Whether nothing is delivered to this address any more.
+    pub fn is_suppressed(&self, address: AddressKey) -> Result<bool, LedgerError> {
+        let look = |connection: &Connection| forget_rows::is_suppressed(connection, address);
+        self.explained(self.if_there("suppressions", look))
+    }
+
+    /// How often somebody was forgotten.
+    pub fn forgettings(&self) -> Result<u64, LedgerError> {
+        self.explained(self.if_there("forgettings", forget_rows::forgettings))
+    }
+
+    /// Every offer of which a lead was delivered, as written: on a large ledger this takes seconds, and holds nobody up.
+    pub fn offers(&self) -> Result<BTreeSet<String>, LedgerError> {
+        self.explained(leads::offers(&self.connection))
     }
 
     /// Counts every lead: on a large ledger this takes seconds, and holds nobody up.

@@ -21,6 +21,11 @@ pub(super) fn raise_epoch(connection: &Connection) -> Result<u64, Fault> {
     number(connection.query_row("UPDATE meta SET epoch = epoch + 1 RETURNING epoch", [], |row| row.get(0))?)
 }
 
+pub(super) fn put_epoch(connection: &Connection, epoch: u64) -> Result<(), Fault> {
+    connection.execute("UPDATE meta SET epoch = ?1", [epoch as i64])?;
+    Ok(())
+}
+
 /// Whether anybody has ever withdrawn: where nobody has, nobody is looked up.
 pub(super) fn has_withdrawals(connection: &Connection) -> Result<bool, Fault> {
     Ok(one(connection, "SELECT EXISTS (SELECT 1 FROM withdrawals)")?)

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::fault::Words;
 use super::file::Kind;
-use super::{intent_rows, leads, order_rows};
+use super::{forget_rows, intent_rows, leads, order_rows};
 
 pub(super) static LEDGER: Kind = Kind {
     words: Words {
@@ -15,7 +15,7 @@ pub(super) static LEDGER: Kind = Kind {
     },
     // `LRLY`
     application_id: 0x4c52_4c59,
-    // 1 had no intents, 2 no orders; up to 4, every commit wrote two indexes on `leads`.
+    // 1 had no intents, 2 no orders, 3 nobody who was to be forgotten; up to 4, every commit wrote two indexes on `leads`.
     schema_version: INDEXED_LATER,
     create,
     migrate,
@@ -43,7 +43,8 @@ const SCHEMA: &str = "
 ";
 
 fn create(connection: &Connection, fingerprint: &str) -> rusqlite::Result<()> {
-    for schema in [SCHEMA, leads::SCHEMA, leads::INDEX_SCHEMA, intent_rows::SCHEMA, order_rows::SCHEMA] {
+    let others = [intent_rows::SCHEMA, order_rows::SCHEMA, forget_rows::SCHEMA];
+    for schema in [SCHEMA, leads::SCHEMA, leads::INDEX_SCHEMA].into_iter().chain(others) {
         connection.execute_batch(schema)?;
     }
     connection.execute_batch(leads::INDEX_ALL)?;
@@ -57,6 +58,9 @@ fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
     if from < 3 {
         connection.execute_batch(order_rows::SCHEMA)?;
     }
+    if from < 4 {
+        connection.execute_batch(forget_rows::SCHEMA)?;
+    }
     if from < INDEXED_LATER {
         connection.execute_batch("DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
         connection.execute_batch(leads::INDEX_SCHEMA)?;
@@ -66,7 +70,7 @@ fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
 }
 
 fn tables(version: u32) -> &'static [&'static str] {
-    const EARLIER: [&str; 9] = [
+    const EARLIER: [&str; 11] = [
         "leads NOT INDEXED",
         "leads INDEXED BY leads_by_lead",
         "leads INDEXED BY leads_by_person",
@@ -76,13 +80,27 @@ fn tables(version: u32) -> &'static [&'static str] {
         "intents",
         "posts",
         "orders",
+        "suppressions",
+        "forgettings",
     ];
-    const ALL: [&str; 9] =
-        ["leads", "lead_index", "indexed", "withdrawals", "wait_queues", "ballast", "intents", "posts", "orders"];
+    const ALL: [&str; 11] = [
+        "leads",
+        "lead_index",
+        "indexed",
+        "withdrawals",
+        "wait_queues",
+        "ballast",
+        "intents",
+        "posts",
+        "orders",
+        "suppressions",
+        "forgettings",
+    ];
     match version {
         1 => &EARLIER[..6],
         2 => &EARLIER[..8],
-        3..INDEXED_LATER => &EARLIER,
+        3 => &EARLIER[..9],
+        4 => &EARLIER,
         _ => &ALL,
     }
 }

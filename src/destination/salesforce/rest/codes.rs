@@ -8,17 +8,7 @@ use std::time::Duration;
 use serde_json::Value;
 
 use crate::destination::http::Failure;
-use crate::domain::reply::{Code, Quick, Reply};
-
-/// What the refusal of one record means.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Told {
-    /// The lead has become a contact: it was delivered, and there is nothing left to change.
-    Converted,
-    /// Somebody made a lead of this key meanwhile: look, and write again.
-    Raced,
-    Refused(Reply),
-}
+use crate::domain::reply::{Accepted, Code, Quick, Reply};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Kind {
@@ -107,16 +97,17 @@ fn reply(kind: Kind, code: Code, retry_after: Option<Duration>) -> Reply {
     }
 }
 
-/// The refusal of one record, by its `statusCode`.
+/// The refusal of one record, by its `statusCode`. `None`: somebody made a lead of this key meanwhile; look, and write
+/// again. A lead that was converted has become a contact: it was delivered, and there is nothing left to change.
 ///
 /// A code that we do not know is a rejection: of the several hundred that there are, nearly all say what is wrong with a
 /// record. Rejected it is seen at once, with its code, and can be replayed; and where it is the org's fault after all,
 /// twenty in a row pause the lane, and none is lost. Taken for transient, it would be tried for a week first.
-pub fn of_record(code: &str) -> Told {
+pub fn of_record(code: &str) -> Option<Reply> {
     match code {
-        "CANNOT_UPDATE_CONVERTED_LEAD" => Told::Converted,
-        "DUPLICATE_VALUE" => Told::Raced,
-        code => Told::Refused(reply(kind(code).unwrap_or(Kind::Data), Code::foreign(code), None)),
+        "CANNOT_UPDATE_CONVERTED_LEAD" => Some(Reply::Accepted(Accepted::Already)),
+        "DUPLICATE_VALUE" => None,
+        code => Some(reply(kind(code).unwrap_or(Kind::Data), Code::foreign(code), None)),
     }
 }
 

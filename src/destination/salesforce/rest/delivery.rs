@@ -11,7 +11,7 @@ use tokio::time::Instant;
 
 use super::Rest;
 use super::client::{Intent, Item};
-use super::codes::{Told, of_record};
+use super::codes::of_record;
 use super::record::{self, Row, text_in};
 use crate::destination::held::{Absorbed, Held};
 use crate::destination::{Outcome, Parcel};
@@ -182,14 +182,11 @@ impl Rest {
         match item {
             Item::Written { created: true } => Some(Reply::Accepted(Accepted::Created)),
             Item::Written { created: false } => Some(Reply::Accepted(Accepted::Updated)),
-            Item::Refused { code, fields } => match of_record(&code) {
-                Told::Converted => Some(Reply::Accepted(Accepted::Already)),
-                Told::Raced => None,
-                Told::Refused(reply) => {
-                    self.client.refusals.of_record(&reply, &fields);
-                    Some(reply)
-                }
-            },
+            Item::Refused { code, fields } => {
+                let reply = of_record(&code)?;
+                self.client.refusals.of_record(&reply, &fields);
+                Some(reply)
+            }
         }
     }
 }

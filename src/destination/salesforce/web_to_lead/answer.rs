@@ -89,54 +89,75 @@ pub fn unanswered(failure: Failure) -> Reply {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::domain::reply::Class;
-    use Class::{Accepted, Credentials, Rejected, Throttled, Transient, Unknown};
+    use crate::domain::reply::Class::{self, Accepted, Credentials, Rejected, Throttled, Transient, Unknown};
+    use crate::domain::retry::Limits;
+    use crate::domain::verdict::tests::show;
+    use crate::domain::verdict::{Finding, Lane, decide};
 
     const GENERIC: &str = "common.exception.SalesforceGenericException";
 
+    const PAGE: &str = "<html><body>Your request has been queued.</body></html>";
+
+    fn check(status: u16, processed: Option<&str>, body: &str, class: Class, code: &str) -> Reply {
+        let reply = classify(Said { status, processed, retry_after: None, body: Ok(body.as_bytes()) });
+        let found = (reply.class(), reply.code().map_or("", Code::as_str));
+        assert_eq!(found, (class, code), "{status} {processed:?} {body:?}");
+        reply
+    }
+
+    /// The verdicts of a first attempt, while the lane is closed and while it is paused.
+    fn verdicts(reply: &Reply) -> [String; 2] {
+        let finding = Finding::Replied(reply.clone());
+        [Lane::Closed, Lane::Paused].map(|lane| show(&decide(&finding, 0, Duration::ZERO, lane, Limits::default())))
+    }
+
     #[test]
-    fn every_form_of_answer_has_its_meaning() {
-        let page = "<html><body>Your request has been queued.</body></html>";
-        let check = |status: u16, processed: Option<&str>, body: &str, class: Class, code: &str| {
-            let said = Said { status, processed, retry_after: None, body: Ok(body.as_bytes()) };
-            let reply = classify(said);
-            let found = (reply.class(), reply.code().map_or("", Code::as_str).to_owned());
-            assert_eq!(found, (class, code.to_owned()), "{status} {processed:?} {body:?}");
+    fn every_form_of_is_processed_has_its_reply_and_its_verdicts() {
+        let check = |status, processed: Option<&str>, body, class, code, verdict: &str, when_paused: &str| {
+            let reply = check(status, processed, body, class, code);
+            assert_eq!(verdicts(&reply), [verdict, when_paused], "{status} {processed:?} {body:?}");
         };
-        check(200, None, "", Accepted, "");
-        check(200, None, " \r\n", Accepted, "");
-        check(200, None, page, Unknown, "page_without_is_processed");
-        check(200, None, "ok", Unknown, "page_without_is_processed");
-        check(200, Some("true"), "", Accepted, "");
-        check(200, Some(" True "), page, Accepted, "");
-        check(200, Some(&format!("true Exception:{GENERIC}")), "", Rejected, GENERIC);
-        check(200, Some(&format!("true Exception: {GENERIC} and more")), page, Rejected, GENERIC);
-        check(200, Some("true Exception:canary@example.com"), "", Rejected, "other");
-        check(200, Some("true Exception"), "", Rejected, "other");
-        check(200, Some("false"), "", Rejected, "is_processed_false");
-        check(200, Some("queued"), "", Unknown, "is_processed_unclear");
-        check(200, Some(""), "", Unknown, "is_processed_unclear");
+        let (unclear, page, taken) = ("is_processed_unclear", "page_without_is_processed", "ack delivered");
+        let refused = format!("true Exception:{GENERIC}");
+        check(200, None, "", Accepted, "", taken, taken);
+        check(200, None, " \r\n", Accepted, "", taken, taken);
+        check(200, None, PAGE, Unknown, page, "dead unknown", "dead unknown");
+        check(200, None, "ok", Unknown, page, "dead unknown", "dead unknown");
+        check(200, Some("true"), "", Accepted, "", taken, taken);
+        check(200, Some(" True "), PAGE, Accepted, "", taken, taken);
+        check(200, Some(&refused), "", Rejected, GENERIC, "dead rejected", "wait");
+        check(200, Some(&format!("true Exception: {GENERIC} more")), PAGE, Rejected, GENERIC, "dead rejected", "wait");
+        check(200, Some("true Exception:canary@example.com"), "", Rejected, "other", "dead rejected", "wait");
+        check(200, Some("true Exception"), "", Rejected, "other", "dead rejected", "wait");
+        check(200, Some("false"), "", Rejected, "is_processed_false", "dead rejected", "wait");
+        check(200, Some("queued"), "", Unknown, unclear, "dead unknown", "dead unknown");
+        check(200, Some(""), "", Unknown, unclear, "dead unknown", "dead unknown");
+        check(204, Some("true"), "", Accepted, "", taken, taken);
+        check(302, Some("true"), "", Accepted, "", taken, taken);
+        check(302, Some(&refused), "", Rejected, GENERIC, "dead rejected", "wait");
+        check(500, Some("true"), "", Unknown, unclear, "dead unknown", "dead unknown");
+        check(503, Some("false"), "", Transient, "http_503", "retry 5s, charged", "wait");
+    }
+
+    #[test]
+    fn every_status_without_is_processed_has_its_meaning() {
         check(201, None, "", Unknown, "http_201");
         check(204, None, "", Unknown, "http_204");
-        check(204, Some("true"), "", Accepted, "");
-        check(302, Some("true"), "", Accepted, "");
-        check(302, Some(&format!("true Exception:{GENERIC}")), "", Rejected, GENERIC);
         for status in [301, 302, 303, 307, 308] {
-            check(status, None, page, Credentials, &format!("http_{status}"));
+            check(status, None, PAGE, Credentials, &format!("http_{status}"));
         }
         for status in [400, 413, 414, 422, 431] {
-            check(status, None, page, Rejected, &format!("http_{status}"));
+            check(status, None, PAGE, Rejected, &format!("http_{status}"));
         }
         for status in [401, 402, 403, 404, 405, 407, 410, 411, 415, 421, 426, 451, 501] {
-            check(status, None, page, Credentials, &format!("http_{status}"));
+            check(status, None, PAGE, Credentials, &format!("http_{status}"));
         }
         for status in [408, 500, 503, 505, 520, 599] {
-            check(status, None, page, Transient, &format!("http_{status}"));
+            check(status, None, PAGE, Transient, &format!("http_{status}"));
         }
-        check(500, Some("true"), "", Unknown, "is_processed_unclear");
         check(429, None, "", Throttled, "http_429");
-        check(502, None, page, Unknown, "http_502");
-        check(504, None, page, Unknown, "http_504");
+        check(502, None, PAGE, Unknown, "http_502");
+        check(504, None, PAGE, Unknown, "http_504");
     }
 
     #[test]

@@ -14,7 +14,7 @@ use tokio::time::{Instant, timeout_at};
 
 use crate::clock::Clock;
 use crate::destination::http::{Failure, Http, HttpSettings, SetupError};
-use crate::destination::{Destination, Group, Limits, Outcome, Parcel};
+use crate::destination::{Destination, Group, Inspect, Limits, Outcome, Parcel};
 use crate::domain::allowance::Daily;
 use crate::domain::lead::Lead;
 use crate::domain::mapping::Mapping;
@@ -122,5 +122,9 @@ impl Destination for WebToLead {
             replies.push(self.post(parcel, deadline).await);
         }
         Outcome::Each(replies)
+    }
+
+    fn inspect(&self) -> Result<&dyn Inspect, &'static str> {
+        Err("a form only takes leads; Salesforce makes the lead later, or drops it with a mail to its default owner")
     }
 }

@@ -16,14 +16,14 @@ mod rows;
 mod search;
 
 use self::rows::Tables;
-use self::schema::LETTERS;
+pub(in crate::store::sqlite) use self::schema::LETTERS;
 use super::fault::Fault;
 use super::file::StoreFile;
 use super::writer::{self, Beside, Call, Opening, Writer, look};
 use crate::domain::lead_key::{DeadId, Keyring};
 use crate::store::dead_letters::{
-    Act, Aspect, Changed, DeadLetters, Edit, Ended, Entry, Filter, Group, Kept, Letter, LettersError, NotOwned, Order,
-    Owning, Place, Plan, PlanId, PlanState, Selection, TakenIn,
+    Act, Aspect, Changed, DeadLetters, Edit, Edited, Ended, Entry, Filter, Group, Kept, Letter, LettersError, NotOwned,
+    Order, Owning, Place, Plan, PlanId, PlanState, Selection, TakenIn,
 };
 use crate::store::letters::{self, Rows, plans};
 use crate::telemetry::{Telemetry, events};
@@ -40,6 +40,11 @@ impl SqliteLetters {
     /// For whoever looks after letters that are there.
     pub fn existing(path: &Path, keyring: &Keyring, telemetry: Arc<Telemetry>) -> Result<Self, LettersError> {
         Self::start(path, keyring, telemetry, Opening::Existing)
+    }
+
+    /// Nothing that was removed is in the file's log any more. Blocks. `false`: others kept the log in use.
+    pub fn empty_log(path: &Path, keyring: &Keyring) -> Result<bool, LettersError> {
+        Ok(StoreFile::new(path.to_owned(), &LETTERS, keyring.fingerprint()).empty_log()?)
     }
 
     fn start(
@@ -133,8 +138,8 @@ impl DeadLetters for SqliteLetters {
         self.write(ids.len(), move |tables| letters::reveal(tables, &ids, &act)).await
     }
 
-    async fn edit(&self, edit: Edit, act: Act) -> Result<Changed, LettersError> {
-        self.write(1, move |tables| letters::edit(tables, &edit, &act)).await
+    async fn edit(&self, edit: Edit, terms: String, act: Act) -> Result<Edited, LettersError> {
+        self.write(1, move |tables| letters::edit(tables, &edit, &terms, &act)?.ok_or(Fault::Damaged)).await
     }
 
     async fn remove(&self, ids: Vec<DeadId>, act: Act) -> Result<u64, LettersError> {
