@@ -5,7 +5,7 @@ mod support;
 
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use serde_json::Value;
 use support::process::{Rig, json_lines, service, wait_until};
@@ -118,4 +118,37 @@ fn retrying_now_is_killed_cancelled_and_run_twice_at_once_and_loses_nothing_and_
     assert_eq!(worker.stop().code(), Some(0));
     let checked = rig.check();
     assert_eq!((&checked["fates"]["queued"], &checked["fates"]["dead"]), (&Value::Null, &Value::Null), "{checked}");
+}
+
+/// So many in the suite. The whole run of docs/live-flow.md: `LEADRELAY_TEST_LEADS=40000 cargo test --test live_flow the_leads`.
+fn leads() -> u32 {
+    std::env::var("LEADRELAY_TEST_LEADS").map_or(1_000, |leads| leads.parse().unwrap())
+}
+
+#[test]
+fn the_leads_of_a_mended_destination_are_delivered_at_once_by_one_command_killed_in_the_middle_and_run_again() {
+    let (rig, leads) = (Rig::new("mended"), leads());
+    rig.publish_leads_to_retry("1h", (1, leads / 2));
+    rig.publish_leads_to_retry("6h", (2, leads - leads / 2));
+    let arguments = ["retry", "now", "--destination", "contoso-table"];
+    let rate = (leads / 4).to_string();
+    let mut killed = begin(&rig, &[&arguments[..], &["--rate", &rate]].concat());
+    wait_until(MINUTE, "a quarter is moved", || depth(&rig, "consent") > u64::from(leads / 4));
+    killed.kill().unwrap();
+    killed.wait().unwrap();
+    let moved = rig.messages_in("consent");
+    assert!(moved.len() < leads as usize, "{} were moved before it was killed", moved.len());
+    assert!(moved.iter().all(|message| message["headers"]["x-leadrelay-attempt"] == 4));
+
+    let worker = rig.start(&[]);
+    wait_until(MINUTE, "the worker is ready", || worker.is_ready());
+    let begun = Instant::now();
+    let again = leadrelay(&rig, &arguments);
+    println!("{} ms: {}", begun.elapsed().as_millis(), said(&again));
+    assert_eq!(again.status.code(), Some(0), "{}", said(&again));
+    rig.wait_until_drained(5 * MINUTE);
+    println!("{} ms: all {leads} are delivered, {} since the kill", begun.elapsed().as_millis(), moved.len());
+    assert_eq!(worker.stop().code(), Some(0));
+    let checked = rig.check();
+    assert_eq!(checked["fates"], serde_json::json!({ "delivered": leads }), "{checked}");
 }
