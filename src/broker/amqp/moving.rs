@@ -4,8 +4,8 @@
 //! What is to stay is held, unanswered, until the end, and goes back when its channel closes. A nack would send it to the
 //! back of a queue without a delivery limit (measured), behind messages that are due later, and a queue expires at its
 //! head only. Returned messages stand in a line of their own, before all others; a part of them that is returned again
-//! goes behind the rest of that line (measured), so we try to take that line to its end. It is not yet shown that this
-//! always keeps the order: a message that lost its place comes back later, by its queue's delay at most.
+//! goes behind the rest of that line (measured), so we take that line to its end, and nothing is consumed any more when
+//! the first channel closes. So the order is kept, but for who is killed, and for two at once.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -151,10 +151,8 @@ impl Moving {
         self.held += 1;
         let stretch = &mut self.stretches[taken.stretch];
         stretch.held = stretch.held.saturating_add(1);
-        if stretch.held >= self.prefetch / 2 && !stretch.full {
-            stretch.full = true;
-            let tag = stretch.consumer.tag();
-            answered(stretch.channel.basic_cancel(tag, BasicCancelOptions::default())).await?;
+        if stretch.held >= self.prefetch / 2 {
+            stretch.fill().await?;
         }
         Ok(())
     }
@@ -166,6 +164,10 @@ impl Moving {
         if self.acknowledged_singly {
             // For the words that are kept back: nothing tells when they have gone.
             tokio::time::sleep(PATIENCE).await;
+        }
+        // All of them before the first closes: what comes back would go to the others, and behind what they hold.
+        for stretch in &mut self.stretches {
+            drop(stretch.fill().await);
         }
         for stretch in &self.stretches {
             drop(answered(stretch.channel.close(200, "moved".into())).await);
@@ -204,6 +206,17 @@ impl Moving {
         let consumer = channel.basic_consume(self.queue.as_str().into(), "".into(), options, none);
         let consumer = answered(consumer).await?;
         self.stretches.push(Stretch { channel, consumer, held: 0, full: false });
+        Ok(())
+    }
+}
+
+impl Stretch {
+    async fn fill(&mut self) -> Result<(), BrokerError> {
+        if !self.full {
+            self.full = true;
+            let tag = self.consumer.tag();
+            answered(self.channel.basic_cancel(tag, BasicCancelOptions::default())).await?;
+        }
         Ok(())
     }
 }
