@@ -75,6 +75,13 @@ fn looking_at_the_retry_queues_leaves_them_in_their_order_and_tells_how_far_it_l
     let text = said(&leadrelay(&rig, &["retry", "list", "--limit", "500"]));
     assert!(text.contains("6h: first 500 of 1,200 read; --limit reads more"), "{text}");
     assert!(bodies(&rig, "retry.6h") == before, "in another order");
+
+    // What is for others stays in its order, and nothing that was moved stands there again.
+    let moved = json(&leadrelay(&rig, &["retry", "now", "--destination", "contoso-table", "--json"]));
+    assert_eq!(moved["ended"], "done");
+    let of_others: Vec<Value> =
+        before.into_iter().filter(|body| body.as_str().unwrap().contains("fabrikam.x")).collect();
+    assert!(bodies(&rig, "retry.6h") == of_others, "others moved");
     assert_eq!(rig.check()["fates"]["LOST"], Value::Null);
 }
 
@@ -157,4 +164,25 @@ fn the_leads_of_a_mended_destination_are_delivered_at_once_by_one_command_killed
     assert_eq!(worker.stop().code(), Some(0));
     let checked = rig.check();
     assert_eq!(checked["fates"], serde_json::json!({ "delivered": leads }), "{checked}");
+}
+
+#[test]
+fn what_the_inbox_refuses_stays_in_its_retry_queue_and_the_command_says_so() {
+    let rig = Rig::new("refused");
+    rig.publish_leads_to_retry("1h", (1, 300));
+    let policy = |arguments: &[&str]| {
+        let mut ctl = Command::new(service("LEADRELAY_TEST_RABBITMQ"));
+        assert!(ctl.arg("ctl").args(arguments).status().unwrap().success());
+    };
+    let pattern = format!("^{}.consent$", rig.prefix);
+    policy(&["set_policy", "--apply-to", "queues", &rig.prefix, &pattern, r#"{"max-length": 50}"#]);
+    let refused = leadrelay(&rig, &["retry", "now"]);
+    assert_eq!(refused.status.code(), Some(1));
+    assert!(said(&refused).contains("stopped by the broker"), "{}", said(&refused));
+    assert!(depth(&rig, "retry.1h") > 100);
+    assert_eq!(rig.check()["fates"], serde_json::json!({ "queued": 300 }));
+
+    policy(&["clear_policy", &rig.prefix]);
+    let moved = json(&leadrelay(&rig, &["retry", "now", "--json"]));
+    assert_eq!((&moved["ended"], rig.messages_in("retry.1h").len()), (&"done".into(), 0));
 }
