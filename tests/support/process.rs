@@ -166,12 +166,21 @@ impl Rig {
     }
 
     /// Publishes generated events straight into a retry queue, as tried four times before; `offers` take turns.
-    pub fn publish_to_retry(&self, tier: &str, (seed, count): (u32, u32), offers: &str) {
+    pub fn publish_to_retry(&self, tier: &str, seed_count: (u32, u32), offers: &str) {
+        self.publish_there(tier, seed_count, &["--offers", offers]);
+    }
+
+    /// The same, each event a lead of its own.
+    pub fn publish_leads_to_retry(&self, tier: &str, seed_count: (u32, u32)) {
+        self.publish_there(tier, seed_count, &["--repeats", "0", "--additions", "0"]);
+    }
+
+    fn publish_there(&self, tier: &str, (seed, count): (u32, u32), more: &[&str]) {
         let out = File::options().create(true).append(true).open(self.path("confirmed.jsonl")).unwrap();
         let (seed, count, queue) = (seed.to_string(), count.to_string(), format!("{}.retry.{tier}", self.prefix));
         let mut publish = python("publish.py");
-        publish.args(["--url", &self.amqp_url, "--queue", &queue, "--attempts", "4", "--offers", offers]);
-        publish.args(["--seed", &seed, "--count", &count]);
+        publish.args(["--url", &self.amqp_url, "--queue", &queue, "--attempts", "4", "--seed", &seed]);
+        publish.args(["--count", &count]).args(more);
         assert!(publish.stdout(out).status().unwrap().success(), "publish.py failed");
     }
 
