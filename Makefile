@@ -1,5 +1,5 @@
 # What one types here, and what CI runs. `make` alone lists it.
-.PHONY: help check test demo
+.PHONY: help check test bench demo
 .DEFAULT_GOAL := help
 
 say = @printf '\n\033[1m%s\033[0m\n' '$(1)'
@@ -26,6 +26,9 @@ test: ## everything, against a real RabbitMQ and Azurite that it installs and st
 	cargo test --locked --no-run
 	$(call say,tests)
 	scripts/tally scripts/with-services scripts/run-tests
+
+bench: ## measure, beside a yardstick, on a RabbitMQ of its own: SCENARIO=drain for one, else all
+	cargo bench --locked --bench relay -- $(SCENARIO)
 
 demo: ## events through a real broker into a table and Salesforce, rehearsed, with a kill -9 in the middle
 	@demo/run

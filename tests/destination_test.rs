@@ -160,7 +160,7 @@ fn by_rest_each_fault_of_the_sandbox_strikes_as_it_was_ordered() {
     let require = || drop(sandbox.order("PATCH", "settings", &json!({ "required": ["Website"] })));
     check(&require, "rejected", "REQUIRED_FIELD_MISSING", 0);
     check(&|| drop(sandbox.order("POST", "usage", &json!({ "api": 100_000 }))), "throttled", limit, 0);
-    let begun = std::time::Instant::now();
+    let begun = tokio::time::Instant::now();
     check(&|| fault(&sandbox, "collections:slow=400ms"), "accepted", "", 0);
     assert!(begun.elapsed() >= std::time::Duration::from_millis(400));
 }

@@ -260,6 +260,8 @@ fn a_letter_is_mended_in_an_editor_replayed_and_delivered_and_its_consent_is_nob
     let file = Connection::open(rig.path("ledger.letters.db")).unwrap();
     let original: Vec<u8> = file.query_row("SELECT original FROM contents", [], |row| row.get(0)).unwrap();
     assert_eq!(String::from_utf8(original).unwrap(), body, "as it came out of the queue");
+    let first = rig.run(&["dead", "show", &id, "--original", "--reveal", "--why", "comparing"]);
+    assert!(first.contains("\"Phone\": 4711\n"), "{first}");
     check("true", &[], 1, "is replayed; nothing was done");
     assert_eq!(worker.stop().code(), Some(0));
 }

@@ -7,7 +7,7 @@ use leadrelay::domain::lead::{Lead, Purpose};
 use leadrelay::domain::repeat::{Write, recorded};
 use leadrelay::domain::route::Offer;
 use leadrelay::store::ledger::{
-    Claiming, Delivered, Forgetting, Forgotten, Intended, LEASE, Ledger, LedgerError, Recorded, Standing, Terms,
+    Claiming, Delivered, Forgetting, Forgotten, Held, Intended, LEASE, Ledger, LedgerError, Recorded, Standing, Terms,
     VERIFIED_FOR,
 };
 use leadrelay::store::memory::MemoryLedger;
@@ -462,7 +462,11 @@ async fn what_is_forgotten_is_gone_with_its_intents_and_nobody_elses_is(store: &
     let unanswered = granted(&*ledger, &intended).await;
     ledger.intend(vec![unanswered.intention(0, at(0))], Terms::default()).await.expect("committed");
     ledger.release(vec![unanswered]).await;
-    let leads = [&theirs, &intended].map(|lead| (lead.key, lead.destination.clone()));
+    let leads = [&theirs, &intended].map(|lead| Held {
+        person: lead.person,
+        lead: lead.key,
+        destination: lead.destination.clone(),
+    });
     let (by, why) = ("olga@desk".into(), "ticket 4711".into());
     let forgetting = Forgetting { leads: leads.into(), at: at(5), by, why, letters: 3, at_destinations: 1 };
     let forgotten = ledger.forget(forgetting.clone()).await.expect("committed");

@@ -10,7 +10,7 @@ use std::sync::Arc;
 
 use leadrelay::domain::lead_key::Keyring;
 use leadrelay::domain::order::Ordered;
-use leadrelay::store::ledger::{Forgetting, Forgotten, Intended, Ledger, LedgerError, Terms};
+use leadrelay::store::ledger::{Forgetting, Forgotten, Held, Intended, Ledger, LedgerError, Terms};
 use leadrelay::store::sqlite::{LedgerReader, SqliteLedger};
 use leadrelay::telemetry::Telemetry;
 use rusqlite::Connection;
@@ -86,7 +86,7 @@ async fn a_ledger_of_a_newer_leadrelay_is_refused_and_left_alone() {
     let (_folder, path) = folder();
     kept(&path).await;
     let newer = Connection::open(&path).expect("the file opens");
-    newer.execute_batch("PRAGMA user_version = 5").expect("a newer schema");
+    newer.execute_batch("PRAGMA user_version = 6").expect("a newer schema");
     drop(newer);
     refused(&path, "it was kept by a newer leadrelay");
 }
@@ -213,7 +213,7 @@ async fn a_ledger_of_schema_3_is_brought_up_keeps_all_that_was_in_it_and_can_for
     ledger.take_over().await.expect("taken over");
     assert_eq!(ledger.orders().await.expect("found").len(), 1);
     ledger.suppress(kept.address, at(1)).await.expect("committed");
-    let leads = vec![(kept.key, kept.destination.clone())];
+    let leads = vec![Held { person: kept.person, lead: kept.key, destination: kept.destination.clone() }];
     let (by, why) = ("olga@desk".into(), "asked".into());
     let forgetting = Forgetting { leads, at: at(1), by, why, letters: 0, at_destinations: 0 };
     assert_eq!(ledger.forget(forgetting).await.expect("committed"), Forgotten { records: 1, intents: 1 });

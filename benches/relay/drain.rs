@@ -41,6 +41,7 @@ pub struct Case<'a> {
     pub routes: u32,
     /// `None`: a new one.
     pub ledger: Option<PathBuf>,
+    pub prefetch: u32,
 }
 
 /// The names of one run, its folder, and its queues, filled.
@@ -70,6 +71,7 @@ impl Bench {
             ledger: case.ledger.clone().unwrap_or_else(|| folder.join("ledger.db")),
             destinations: case.destinations.clone(),
             routes: case.routes,
+            prefetch: case.prefetch,
         };
         let listen = configuration.write(&folder)?;
         worker::command(&folder, &["topology", "apply"])?;

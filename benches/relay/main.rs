@@ -5,6 +5,7 @@
 #![allow(clippy::disallowed_methods, reason = "it measures real time, in a process of its own")]
 
 use std::path::Path;
+use std::process::ExitCode;
 
 use scenarios::Scale;
 
@@ -26,7 +27,17 @@ mod arguments;
 mod smoke;
 
 #[tokio::main]
-async fn main() -> anyhow::Result<()> {
+async fn main() -> ExitCode {
+    match run().await {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("{error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+async fn run() -> anyhow::Result<()> {
     let given: Vec<String> = std::env::args().skip(1).collect();
     match given.first().map(String::as_str) {
         Some(process::ROLE) => match given.get(1).map(String::as_str) {

@@ -5,6 +5,7 @@ use anyhow::Context;
 use crate::drain::{Bench, Case};
 use crate::report::{Line, Report, Target, Wanted};
 use crate::traffic;
+use crate::worker::PREFETCH;
 use crate::{latency, salesforce, start};
 
 /// How much of everything.
@@ -47,8 +48,20 @@ impl Scale {
 }
 
 /// In the order in which they are run.
-pub const ALL: [&str; 11] =
-    ["drain", "backlog", "duplicates", "latency", "rest", "web-to-lead", "routes", "zipf", "hanging", "keys", "start"];
+pub const ALL: [&str; 12] = [
+    "drain",
+    "backlog",
+    "duplicates",
+    "latency",
+    "rest",
+    "web-to-lead",
+    "routes",
+    "zipf",
+    "hanging",
+    "keys",
+    "start",
+    "tuning",
+];
 
 pub async fn run(name: &str, bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> {
     match name {
@@ -63,6 +76,7 @@ pub async fn run(name: &str, bench: &mut Bench, scale: Scale) -> anyhow::Result<
         "hanging" => hanging(bench, scale).await,
         "keys" => keys(bench, scale).await,
         "start" => start::measure(bench, scale).await,
+        "tuning" => tuning(bench, scale).await,
         _ => anyhow::bail!("no scenario {name}; there are {}", ALL.join(", ")),
     }
 }
@@ -72,7 +86,7 @@ pub const OFFERS: u32 = 20;
 
 /// Distinct leads of twenty offers to one table.
 pub fn plain<'a>(bench: &Bench, order: &'a traffic::Order) -> Case<'a> {
-    Case { order, rows: order.len(), destinations: bench.tables(1), routes: OFFERS, ledger: None }
+    Case { order, rows: order.len(), destinations: bench.tables(1), routes: OFFERS, ledger: None, prefetch: PREFETCH }
 }
 
 async fn drain(bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> {
@@ -165,6 +179,29 @@ async fn hanging(bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> {
         vec![Line { case: "ten healthy", runs: healthy }, Line { case: "nine healthy, one hangs", runs: beside }];
     let targets = vec![Target::new("of the nine's rate", ratio(&lines)?, Wanted::AtLeast(0.9))];
     Ok(Report { scenario: "hanging", about: "one destination accepts and never answers", lines, targets })
+}
+
+/// What an operator may turn. Nothing is promised of it.
+async fn tuning(bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> {
+    let order = traffic::distinct(scale.leads, OFFERS);
+    let plain = plain(bench, &order);
+    let prefetch = |prefetch| Case { prefetch, ..plain.clone() };
+    let table =
+        |lines: &str| Case { destinations: vec![format!("{}\n{lines}", bench.table("account0"))], ..plain.clone() };
+    let cases = [
+        ("prefetch 400", prefetch(400)),
+        ("prefetch 1,000", prefetch(1_000)),
+        ("prefetch 2,000", prefetch(2_000)),
+        ("prefetch 4,000, as it comes", plain.clone()),
+        ("prefetch 8,000", prefetch(8_000)),
+        ("batches of 25", table("batch_max = 25")),
+        ("batches of 50", table("batch_max = 50")),
+        ("1 in flight", table("in_flight_max = 1")),
+        ("2 in flight", table("in_flight_max = 2")),
+        ("8 in flight", table("in_flight_max = 8")),
+    ];
+    let lines = compare(bench, 1, &cases).await?;
+    Ok(Report { scenario: "tuning", about: "prefetch, batch and in flight", lines, targets: Vec::new() })
 }
 
 /// Every case in every round, so that what changes on the machine meanwhile meets all of them.

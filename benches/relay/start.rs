@@ -36,8 +36,9 @@ async fn once(bench: &mut Bench, case: &Case<'_>) -> anyhow::Result<Figures> {
     let mut worker = Worker::start(&run.folder, &run.listen)?;
     bench.wait_for_rows(&mut worker, 1)?;
     let first = bench.stub.seen()?.first_at.unwrap_or(started);
+    let memory = worker.peak_memory()?;
     worker.stop()?;
     bench.account(&run, 1).await?;
     run.clean_up().await?;
-    Ok(vec![("ms", first.duration_since(started).as_secs_f64() * 1e3)])
+    Ok(vec![("ms", first.duration_since(started).as_secs_f64() * 1e3), ("MiB", memory)])
 }

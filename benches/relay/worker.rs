@@ -34,18 +34,22 @@ pub struct Configuration<'a> {
     pub destinations: Vec<String>,
     /// So many offers, each with a route of its own, go round the destinations.
     pub routes: u32,
+    pub prefetch: u32,
 }
+
+/// The worker's own.
+pub const PREFETCH: u32 = 4_000;
 
 impl Configuration<'_> {
     /// Writes `leadrelay.toml`; answers where the worker will listen.
     pub fn write(&self, folder: &Path) -> anyhow::Result<String> {
         let listen = TcpListener::bind("127.0.0.1:0")?.local_addr()?.to_string();
-        let Self { amqp_url, prefix, ledger, destinations, routes } = self;
+        let Self { amqp_url, prefix, ledger, destinations, routes, prefetch } = self;
         let ledger = ledger.display();
         let mut text = format!(
             "[broker]\nurl = \"{amqp_url}\"\nprefix = \"{prefix}\"\n[store]\nurl = \"sqlite:{ledger}\"\n\
              [identity]\nkey_secret = \"{KEY_SECRET}\"\n[http]\nlisten = \"{listen}\"\n\
-             [log]\nformat = \"json\"\nlevel = \"info\"\n"
+             [worker]\nprefetch = {prefetch}\n[log]\nformat = \"json\"\nlevel = \"info\"\n"
         );
         for (number, body) in destinations.iter().enumerate() {
             writeln!(text, "[destinations.{}]\n{body}", destination(number as u32))?;

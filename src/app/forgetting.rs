@@ -14,12 +14,12 @@ use crate::config::{Config, Store};
 use crate::destination::Destination;
 use crate::domain::event::{Consent, Customer, Event};
 use crate::domain::lead::{Lead, Purpose};
-use crate::domain::lead_key::{DeadId, Keyring, LeadKey};
+use crate::domain::lead_key::{DeadId, Keyring};
 use crate::domain::reply::Reply;
 use crate::domain::route::{DestinationName, Offer};
 use crate::office::desk::Desk;
 use crate::office::forget::Traces;
-use crate::store::ledger::{Forgetting, Forgotten, Ledger};
+use crate::store::ledger::{Forgetting, Forgotten, Held, Ledger};
 use crate::store::sqlite::{LedgerReader, SqliteLedger, SqliteLetters};
 use crate::telemetry::Telemetry;
 
@@ -27,7 +27,7 @@ use crate::telemetry::Telemetry;
 #[derive(Clone, Debug, Default)]
 pub struct Found {
     /// Leads that were delivered, or may have been, by where; with their offers.
-    pub leads: BTreeMap<(LeadKey, DestinationName), Offer>,
+    pub leads: BTreeMap<Held, Offer>,
     pub letters: Traces,
     /// Nothing is delivered to them already.
     pub suppressed: bool,
@@ -83,10 +83,11 @@ pub async fn look(config: &Config, email: &str) -> anyhow::Result<Found> {
     offers.extend(config.routes.exact_offers().map(str::to_owned));
     let mut leads = BTreeMap::new();
     for offer in offers.iter().filter_map(|offer| Offer::parse(offer).ok()) {
-        let key = keyring.lead_key(email, &offer);
-        let recorded = reader.look_up(key)?.into_iter().map(|(destination, _)| destination);
+        let (key, person) = (keyring.lead_key(email, &offer), keyring.person_key(email, &offer));
+        let recorded = reader.look_up_of(key, person)?.into_iter().map(|(destination, _)| destination);
         let intended = reader.intents(key)?.into_iter().map(|(destination, _)| destination);
-        leads.extend(recorded.chain(intended).map(|destination| ((key, destination), offer.clone())));
+        let held = |destination| (Held { person, lead: key, destination }, offer.clone());
+        leads.extend(recorded.chain(intended).map(held));
     }
     Ok(Found { leads, letters, suppressed: reader.is_suppressed(keyring.address_key(email))? })
 }
@@ -125,14 +126,15 @@ pub async fn forget(config: &Config, order: &Order<'_>) -> anyhow::Result<Done> 
 async fn remove_there(
     config: &Config,
     email: &str,
-    leads: &mut BTreeMap<(LeadKey, DestinationName), Offer>,
+    leads: &mut BTreeMap<Held, Offer>,
 ) -> anyhow::Result<BTreeMap<DestinationName, There>> {
     let keyring = parts::keyring(config);
     let configured = parts::destinations(config, &Arc::new(Telemetry::new()))?;
     let configured: BTreeMap<_, _> = configured.into_iter().map(|(name, destination, _)| (name, destination)).collect();
     let mut told: BTreeMap<DestinationName, There> = BTreeMap::new();
     let mut failed = Vec::new();
-    for ((key, name), offer) in leads.iter() {
+    for (held, offer) in leads.iter() {
+        let name = &held.destination;
         let there = told.entry(name.clone()).or_default();
         let lead = lead(&keyring, email, offer, name);
         match remove(configured.get(name), &lead).await {
@@ -144,11 +146,11 @@ async fn remove_there(
             Err(Left::Failed(reply)) => {
                 there.failed += 1;
                 there.failure = Some(reply);
-                failed.push((*key, name.clone()));
+                failed.push(held.clone());
             }
         }
     }
-    failed.iter().for_each(|subject| drop(leads.remove(subject)));
+    failed.iter().for_each(|held| drop(leads.remove(held)));
     Ok(told)
 }
 

@@ -36,6 +36,7 @@ pub mod status;
 pub mod replaying;
 pub mod forgetting;
 pub mod trial;
+pub mod leads;
 pub mod connecting;
 pub mod probe;
 pub mod sandbox;

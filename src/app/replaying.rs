@@ -70,8 +70,8 @@ pub struct Ledger(Option<LedgerReader>);
 impl Known for Ledger {
     type Error = LedgerError;
 
-    fn records(&self, lead: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
-        self.0.as_ref().map_or(Ok(Vec::new()), |reader| reader.look_up(lead))
+    fn records(&self, lead: LeadKey, person: PersonKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
+        self.0.as_ref().map_or(Ok(Vec::new()), |reader| reader.look_up_of(lead, person))
     }
 
     fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, LedgerError> {

@@ -8,18 +8,23 @@ const NARROWEST: usize = 8;
 
 /// Each column as wide as its widest cell.
 pub fn table<const N: usize>(heads: [&str; N], rows: &[[String; N]]) -> String {
-    table_within(None, heads, rows)
+    table_within(None, 0, heads, rows)
 }
 
 /// Each column as wide as its widest cell. Where all together are wider than `width`, the widest give way, and what does
-/// not fit is cut off with `…`.
-pub fn table_within<const N: usize>(width: Option<usize>, heads: [&str; N], rows: &[[String; N]]) -> String {
+/// not fit is cut off with `…`; but the first `whole` of them, with names that are to be copied, stay as they are.
+pub fn table_within<const N: usize>(
+    width: Option<usize>,
+    whole: usize,
+    heads: [&str; N],
+    rows: &[[String; N]],
+) -> String {
     let mut widths: [usize; N] = std::array::from_fn(|column| {
         let cells = rows.iter().map(|row| row[column].width());
         cells.chain([heads[column].width()]).max().unwrap_or_default()
     });
     if let Some(width) = width {
-        narrow(&mut widths, width);
+        narrow(&mut widths, whole, width);
     }
     let line = |cells: [&str; N]| {
         let cells = cells.into_iter().zip(widths).map(|(cell, width)| padded(cell, width));
@@ -29,10 +34,10 @@ pub fn table_within<const N: usize>(width: Option<usize>, heads: [&str; N], rows
     line(heads) + &rows.collect::<String>()
 }
 
-fn narrow<const N: usize>(widths: &mut [usize; N], width: usize) {
+fn narrow<const N: usize>(widths: &mut [usize; N], whole: usize, width: usize) {
     let room = width.saturating_sub(BETWEEN * N.saturating_sub(1));
     while widths.iter().sum::<usize>() > room {
-        match widths.iter_mut().max() {
+        match widths.iter_mut().skip(whole).max() {
             Some(widest) if *widest > NARROWEST => *widest -= 1,
             _ => return,
         }
@@ -75,9 +80,11 @@ mod tests {
     #[test]
     fn within_a_width_the_widest_column_gives_way() {
         let rows = [row(["short", "a text that is much too long for it"]), row(["李小明李小明李小明", "x"])];
-        let text = table_within(Some(30), ["A", "B"], &rows);
-        assert_eq!(text, "A               B\nshort           a text that…\n李小明李小明…   x\n");
+        let text = table_within(Some(30), 0, ["A", "B"], &rows);
+        assert_eq!(text, "A               B\nshort           a text that i…\n李小明李小明…   x\n");
         assert!(text.lines().all(|line| line.width() <= 30), "{text}");
-        assert_eq!(table_within(Some(3), ["A", "B"], &rows).lines().count(), 3, "however narrow");
+        let text = table_within(Some(30), 1, ["A", "B"], &rows);
+        assert!(text.ends_with("\n李小明李小明李小明  x\n"), "the first is whole: {text}");
+        assert_eq!(table_within(Some(3), 0, ["A", "B"], &rows).lines().count(), 3, "however narrow");
     }
 }

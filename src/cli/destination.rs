@@ -114,7 +114,7 @@ fn how(accepted: Accepted) -> &'static str {
 }
 
 /// What a refusal asks of a person.
-fn why(reply: &Reply) -> String {
+pub fn why(reply: &Reply) -> String {
     let code = reply.code().map_or("", |code| code.as_str());
     let mend = match reply {
         Reply::Accepted(_) => "",

@@ -118,7 +118,7 @@ fn confirmed() -> anyhow::Result<bool> {
 /// Leads by destination.
 fn by_destination(found: &Found) -> Vec<(&DestinationName, usize)> {
     let mut counts: Vec<(&DestinationName, usize)> = Vec::new();
-    let mut names: Vec<_> = found.leads.keys().map(|(_, name)| name).collect();
+    let mut names: Vec<_> = found.leads.keys().map(|held| &held.destination).collect();
     names.sort_unstable();
     for name in names {
         match counts.last_mut() {

@@ -16,6 +16,7 @@ mod topology;
 mod publish;
 mod event;
 mod destination;
+mod lead;
 mod dead;
 mod ledger;
 mod store;
@@ -24,6 +25,7 @@ mod retry;
 mod status;
 mod sandbox;
 mod documents;
+mod when;
 mod screen;
 mod columns;
 mod editor;
@@ -64,6 +66,9 @@ enum Command {
     /// Connect, list, try, pause and resume destinations
     #[command(subcommand)]
     Destination(destination::Command),
+    /// Look at the leads that a destination holds
+    #[command(subcommand)]
+    Lead(lead::Command),
     /// Show everything at one glance: broker, worker, queues, destinations, orders
     Status(status::Arguments),
     /// Look at what is to be tried again, or try it at once
@@ -130,6 +135,7 @@ fn dispatch(cli: Cli) -> anyhow::Result<Exit> {
         Command::Health(arguments) => health::run(&arguments, &config),
         Command::Topology(command) => topology::run(command, &config),
         Command::Destination(command) => destination::run(command, &config),
+        Command::Lead(command) => lead::run(command, &config),
         Command::Publish(arguments) => publish::run(arguments, &config),
         Command::Event(command) => event::run(command, &config),
         Command::Status(arguments) => status::run(&arguments, &config),

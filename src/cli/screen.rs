@@ -97,6 +97,11 @@ pub fn count(number: usize, thing: &str) -> String {
     format!("{number} {thing}{plural}")
 }
 
+/// Whatever people and programs wrote cannot speak to the terminal.
+pub fn printable(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
+}
+
 /// Progress on long work, as indicatif's template says. Hidden by indicatif itself where standard error is no terminal.
 pub fn progress(total: u64, template: &str) -> ProgressBar {
     let bar = ProgressBar::new(total);

@@ -10,11 +10,10 @@ use std::fmt;
 use jiff::Timestamp;
 
 use crate::domain::event::{CustomerField, Event};
+use crate::domain::journey;
+pub use crate::domain::journey::{Stage, Step};
 use crate::domain::lead::{Lead, Purpose};
 use crate::domain::repeat::Write;
-
-/// The action that says: hold this lead, and leave the person alone.
-const DO_NOT_CONTACT: &str = "DNC";
 
 #[derive(Clone, Debug, PartialEq)]
 pub struct Held {
@@ -49,55 +48,12 @@ pub struct HeldField {
     pub at: Timestamp,
 }
 
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Step {
-    pub source: String,
-    pub action: String,
-    /// The time of the action's first event.
-    pub at: Timestamp,
-}
-
 /// Whether anything is to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[must_use]
 pub enum Absorbed {
     Something,
     Nothing,
-}
-
-/// How far the customer has come, so that a follow-up can be personal.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Stage {
-    Interest,
-    ContactMe,
-    Trial,
-    Active,
-    /// Only actions that we do not know.
-    Other,
-    DoNotContact,
-}
-
-impl Stage {
-    pub fn as_str(self) -> &'static str {
-        match self {
-            Self::Interest => "interest",
-            Self::ContactMe => "contact-me",
-            Self::Trial => "trial",
-            Self::Active => "active",
-            Self::Other => "other",
-            Self::DoNotContact => "do-not-contact",
-        }
-    }
-
-    fn of(action: &str) -> Option<Self> {
-        match action {
-            "INS" => Some(Self::Interest),
-            "PLT" => Some(Self::ContactMe),
-            "StartTestDrive" => Some(Self::Trial),
-            "Create" => Some(Self::Active),
-            _ => None,
-        }
-    }
 }
 
 impl Held {
@@ -206,21 +162,13 @@ impl Held {
         self.fields.get(&field).map_or("", |held| &held.value.0)
     }
 
-    /// The step that the lead is named after: the first that may be followed up, for a do-not-contact stands only
-    /// while it is the only action.
+    /// The step that the lead is named after.
     pub fn leading_step(&self) -> Option<&Step> {
-        self.contactable().next().or(self.journey.first())
+        journey::leading_step(&self.journey)
     }
 
     pub fn stage(&self) -> Stage {
-        if self.withdrawn_at.is_some() || self.contactable().next().is_none() {
-            return Stage::DoNotContact;
-        }
-        self.contactable().filter_map(|step| Stage::of(&step.action)).next_back().unwrap_or(Stage::Other)
-    }
-
-    fn contactable(&self) -> impl DoubleEndedIterator<Item = &Step> {
-        self.journey.iter().filter(|step| step.action != DO_NOT_CONTACT)
+        Stage::of(&self.journey, self.withdrawn_at.is_some())
     }
 }
 

@@ -8,6 +8,7 @@ use std::time::Duration;
 use async_trait::async_trait;
 
 use crate::domain::allowance::Daily;
+use crate::domain::found::{FoundLead, Selection};
 use crate::domain::lead::Lead;
 use crate::domain::repeat::Write;
 use crate::domain::reply::{OnUnknown, Reply};
@@ -31,13 +32,14 @@ pub trait Destination: Send + Sync + 'static {
     /// [`Limits::send_timeout`]. Never panics on what the other side answers.
     async fn send(&self, parcels: &[Parcel<'_>]) -> Outcome;
 
-    /// How a test lead is read back and taken out again; or a plain word why that cannot be done here.
+    /// How leads are read back, and a test lead is taken out again; or a plain word why that cannot be done here.
     fn inspect(&self) -> Result<&dyn Inspect, &'static str> {
         Err("this destination only takes leads")
     }
 }
 
-/// For `destination test`, which leaves nothing behind where it can. Replies other than `Accepted` say what failed.
+/// For `destination test`, which leaves nothing behind where it can, and for `lead`, which reads. Replies other than
+/// `Accepted` say what failed.
 #[async_trait]
 pub trait Inspect: Send + Sync {
     /// Whether the destination holds the lead.
@@ -45,6 +47,17 @@ pub trait Inspect: Send + Sync {
 
     /// Takes the lead out. One that is not there is out already.
     async fn remove(&self, lead: &Lead) -> Result<(), Reply>;
+
+    /// One page of the leads that are wanted, about `at_most` of them; of what the service cannot filter, more than are
+    /// wanted. `next` is what the page before has told.
+    async fn page(&self, wanted: &Selection, at_most: usize, next: Option<&str>) -> Result<Page, Reply>;
+}
+
+/// A page may be empty and yet not be the last.
+pub struct Page {
+    pub leads: Vec<FoundLead>,
+    /// Asks for the page after it.
+    pub next: Option<String>,
 }
 
 /// What a destination can do.

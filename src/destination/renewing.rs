@@ -6,7 +6,8 @@ use std::sync::{Arc, PoisonError, RwLock};
 use async_trait::async_trait;
 use tokio::time::{Instant, timeout_at};
 
-use super::{Destination, Group, Inspect, Limits, Outcome, Parcel};
+use super::{Destination, Group, Inspect, Limits, Outcome, Page, Parcel};
+use crate::domain::found::Selection;
 use crate::domain::lead::Lead;
 use crate::domain::reply::Reply;
 
@@ -116,5 +117,29 @@ impl Inspect for Renewing {
             Ok(inspect) => inspect.remove(lead).await,
             Err(_) => Ok(()),
         }
+    }
+
+    async fn page(&self, wanted: &Selection, at_most: usize, next: Option<&str>) -> Result<Page, Reply> {
+        let current = self.current();
+        let page = page_of(&*current, wanted, at_most, next).await;
+        if !page.as_ref().is_err_and(is_refused) {
+            return page;
+        }
+        match self.other_than(&current).await {
+            Some(other) => page_of(&*other, wanted, at_most, next).await,
+            None => page,
+        }
+    }
+}
+
+async fn page_of(
+    destination: &dyn Destination,
+    wanted: &Selection,
+    at_most: usize,
+    next: Option<&str>,
+) -> Result<Page, Reply> {
+    match destination.inspect() {
+        Ok(inspect) => inspect.page(wanted, at_most, next).await,
+        Err(_) => Ok(Page { leads: Vec::new(), next: None }),
     }
 }

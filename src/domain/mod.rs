@@ -9,6 +9,8 @@ pub mod event;
 pub mod lead_key;
 pub mod route;
 pub mod lead;
+pub mod journey;
+pub mod found;
 pub mod mapping;
 pub mod repeat;
 pub mod reply;

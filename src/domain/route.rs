@@ -105,6 +105,16 @@ impl OfferPattern {
     }
 }
 
+impl OfferPattern {
+    pub fn covers(&self, offer: &Offer) -> bool {
+        match self {
+            Self::Exact(exact) => exact == offer.normalised(),
+            Self::Publisher(publisher) => publisher == offer.publisher(),
+            Self::Any => true,
+        }
+    }
+}
+
 impl fmt::Display for OfferPattern {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

@@ -6,6 +6,10 @@ use jiff::Timestamp;
 use serde_json::Value;
 
 use crate::domain::event::decode::{ACTIONS, SOURCES};
+use crate::domain::event::{Customer, CustomerField};
+use crate::domain::found::{Description, FoundLead};
+use crate::domain::journey::{Stage, Step};
+use crate::domain::lead_key::LeadKey;
 use crate::domain::route::Offer;
 
 /// The body with every value masked but those that say what kind of event it is. `None` if it is no JSON.
@@ -64,6 +68,35 @@ fn is_plain(pointer: &str, text: &str) -> bool {
     }
 }
 
+/// A lead that was read back: of it, too, only what kind of lead it is remains.
+pub fn lead(lead: FoundLead) -> FoundLead {
+    let known = |pointer: &str, value: &str| if is_plain(pointer, value) { value.to_owned() } else { text(value) };
+    let or_text = |is_known: bool, value: String| if is_known { value } else { text(&value) };
+    let mut customer = Customer::default();
+    for field in CustomerField::ALL {
+        customer.set(field, text(lead.customer.get(field)));
+    }
+    let step = |Step { source, action, at }: &Step| Step {
+        source: known("/Source", source),
+        action: known("/Action", action),
+        at: *at,
+    };
+    FoundLead {
+        key: or_text(lead.key.parse::<LeadKey>().is_ok(), lead.key),
+        record: lead.record,
+        offer: known("/Offer", &lead.offer),
+        offer_name: text(&lead.offer_name),
+        publisher_name: text(&lead.publisher_name),
+        stage: or_text(Stage::parse(&lead.stage).is_some(), lead.stage),
+        customer,
+        description: Description(text(&lead.description.0)),
+        journey: lead.journey.iter().map(step).collect(),
+        withdrawn_at: lead.withdrawn_at,
+        created_at: lead.created_at,
+        changed_at: lead.changed_at,
+    }
+}
+
 fn mask_name(name: String) -> String {
     let legal = name.len() <= 40 && name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-'));
     if legal { name } else { text(&name) }
@@ -107,6 +140,37 @@ mod tests {
         });
         assert_eq!(masked, expected);
         assert_eq!(body(json!({"data": event}).to_string().as_bytes()).unwrap()["data"], expected);
+    }
+
+    #[test]
+    fn of_a_lead_that_was_read_back_only_what_kind_it_is_remains() {
+        let mut customer = Customer::default();
+        customer.set(CustomerField::Email, "canary@example.com".into());
+        customer.set(CustomerField::Phone, "+86 canary".into());
+        let at = "2026-11-22T03:04:05Z".parse().unwrap();
+        let step = |source: &str, action: &str| Step { source: source.into(), action: action.into(), at };
+        let found = FoundLead {
+            key: "0123456789abcdef0123456789abcdef".into(),
+            record: None,
+            offer: "pub.offer".into(),
+            offer_name: "canary".into(),
+            publisher_name: "canary".into(),
+            stage: "interest".into(),
+            customer,
+            description: Description("canary".into()),
+            journey: vec![step("AzureMarketplace", "INS"), step("canary", "canary")],
+            withdrawn_at: None,
+            created_at: Some(at),
+            changed_at: Some(at),
+        };
+        let masked = lead(found.clone());
+        assert_eq!((&masked.key, &masked.offer, &masked.stage), (&found.key, &found.offer, &found.stage));
+        assert_eq!(masked.journey, [step("AzureMarketplace", "INS"), step("c•", "c•")]);
+        assert_eq!((masked.customer.email.as_str(), masked.customer.phone.as_str()), ("c•@e•", "+•"));
+        assert_eq!((masked.offer_name.as_str(), masked.description.0.as_str()), ("c•", "c•"));
+        let canary = || "canary@example.com".to_owned();
+        let wrong = lead(FoundLead { key: canary(), offer: canary(), stage: canary(), ..found });
+        assert_eq!([wrong.key, wrong.offer, wrong.stage], ["c•@e•"; 3]);
     }
 
     #[test]

@@ -13,10 +13,12 @@ use super::org::{Lead, Org};
 use super::refusal::Refusal;
 use super::rest::one;
 use super::schema::{Field, Kind};
-use super::soql::{Condition, Literal, Order, Query, Select, parse};
+use super::soql::{Condition, Letter, Literal, Order, Query, Select, Test, parse};
 use super::state::State;
 
-/// Records in an answer; the rest is asked for by `nextRecordsUrl`.
+/// Records in an answer, within these, as `Sforce-Query-Options: batchSize=…` asks; the rest is asked for by
+/// `nextRecordsUrl`.
+const PAGE_MIN: usize = 200;
 const PAGE: usize = 2_000;
 
 pub fn run(state: &State, call: &Call) -> Result<Answer, Vec<Refusal>> {
@@ -46,7 +48,7 @@ fn page(state: &State, call: &Call, text: &str, from: usize) -> Result<Answer, R
         return Ok(Answer::json(200, json!({ "totalSize": total, "done": true, "records": [] })));
     }
     let version = call.version_name();
-    let shown = leads.into_iter().skip(from).take(PAGE);
+    let shown = leads.into_iter().skip(from).take(page_size(call));
     let records: Vec<Value> = shown.map(|lead| org.show(lead, fields.iter().copied(), &version)).collect();
     let read = from + records.len();
     let mut body = json!({ "totalSize": total, "done": read >= total, "records": records });
@@ -55,6 +57,12 @@ fn page(state: &State, call: &Call, text: &str, from: usize) -> Result<Answer, R
         body["nextRecordsUrl"] = format!("/services/data/{version}/query/{locator}-{read}").into();
     }
     Ok(Answer::json(200, body))
+}
+
+fn page_size(call: &Call) -> usize {
+    let options = call.headers.get("sforce-query-options").and_then(|value| value.to_str().ok()).unwrap_or_default();
+    let asked = options.split(',').find_map(|option| option.trim().strip_prefix("batchSize=")?.parse().ok());
+    asked.unwrap_or(PAGE).clamp(PAGE_MIN, PAGE)
 }
 
 fn fields<'a>(org: &'a Org, query: &Query) -> Result<Vec<&'a Field>, Refusal> {
@@ -101,12 +109,20 @@ fn filter<'a>(org: &'a Org, condition: &Condition) -> Result<&'a Field, Refusal>
     }
     let fits = |literal: &Literal| match (literal, field.kind) {
         (Literal::Null, _) | (Literal::Boolean(_), Kind::Boolean) => true,
-        (Literal::Number(_), Kind::Integer | Kind::Currency) => true,
+        (Literal::Number(_), Kind::Integer | Kind::Currency) | (Literal::Time(_), Kind::DateTime) => true,
         (Literal::Text(_), Kind::Boolean | Kind::Integer | Kind::Currency | Kind::DateTime) => false,
         (Literal::Text(_), _) => true,
-        (Literal::Number(_) | Literal::Boolean(_), _) => false,
+        (Literal::Number(_) | Literal::Boolean(_) | Literal::Time(_), _) => false,
     };
-    if condition.literals.iter().all(fits) {
+    // "The LIKE operator is supported for string fields only", picklists among them; ids and booleans have no order.
+    let is_fit = match &condition.test {
+        Test::Among(literals) | Test::NotAmong(literals) => literals.iter().all(fits),
+        Test::Compared(_, literal) => fits(literal) && !matches!(field.kind, Kind::Boolean | Kind::Id),
+        Test::Like(_) => {
+            !matches!(field.kind, Kind::Boolean | Kind::Integer | Kind::Currency | Kind::DateTime | Kind::Id)
+        }
+    };
+    if is_fit {
         return Ok(field);
     }
     let message = format!("value of filter criterion for field '{name}' is of another type than the field");
@@ -126,7 +142,41 @@ fn holds(org: &Org, lead: &Lead, field: &Field, condition: &Condition) -> bool {
         (Literal::Text(text), Value::String(value)) => text.to_lowercase() == value.to_lowercase(),
         _ => false,
     };
-    condition.literals.iter().any(equals) == condition.among
+    match &condition.test {
+        Test::Among(literals) => literals.iter().any(equals),
+        Test::NotAmong(literals) => !literals.iter().any(equals),
+        Test::Compared(sides, literal) => side(&value, literal).is_some_and(|side| sides.contains(&side)),
+        Test::Like(letters) => match &value {
+            Value::String(value) => is_like(&value.to_lowercase().chars().collect::<Vec<_>>(), letters),
+            _ => false,
+        },
+    }
+}
+
+/// On which side of a literal a value is; of one that is not there, on none.
+fn side(value: &Value, literal: &Literal) -> Option<Ordering> {
+    match (value, literal) {
+        (Value::String(value), Literal::Text(text)) => Some(value.to_lowercase().cmp(&text.to_lowercase())),
+        (Value::String(value), Literal::Time(time)) => {
+            let at = jiff::fmt::strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", value).ok()?.to_timestamp().ok()?;
+            Some(at.cmp(time))
+        }
+        (Value::Number(value), Literal::Number(number)) => value.as_f64()?.partial_cmp(number),
+        _ => None,
+    }
+}
+
+/// Whether a text, in small letters, has the form that LIKE asks for.
+fn is_like(text: &[char], letters: &[Letter]) -> bool {
+    match (letters.split_first(), text.split_first()) {
+        (None, rest) => rest.is_none(),
+        (Some((Letter::Any, rest)), _) => (0..=text.len()).any(|from| is_like(&text[from..], rest)),
+        (Some((Letter::One, rest)), Some((_, after))) => is_like(after, rest),
+        (Some((Letter::Is(c), rest)), Some((first, after))) => {
+            c.to_lowercase().eq(std::iter::once(*first)) && is_like(after, rest)
+        }
+        (Some(_), None) => false,
+    }
 }
 
 fn compare(a: &Value, b: &Value, order: &Order) -> Ordering {

@@ -1,5 +1,9 @@
-//! A small honest part of SOQL, read: `SELECT fields | COUNT() FROM object [WHERE field = | != | IN … [AND …]]
+//! A small honest part of SOQL, read: `SELECT fields | COUNT() FROM object [WHERE field = | != | < | <= | > | >= | LIKE | IN … [AND …]]
 //! [ORDER BY …] [LIMIT n] [OFFSET n]`. All else is malformed here, and says so. Pure.
+
+use std::cmp::Ordering;
+
+use jiff::Timestamp;
 
 use super::refusal::Refusal;
 
@@ -23,9 +27,26 @@ pub enum Select {
 #[derive(Clone, Debug, PartialEq)]
 pub struct Condition {
     pub field: String,
-    /// Whether the field's value has to be among the literals, or must not.
-    pub among: bool,
-    pub literals: Vec<Literal>,
+    pub test: Test,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Test {
+    Among(Vec<Literal>),
+    NotAmong(Vec<Literal>),
+    /// On which sides of the literal the value may be.
+    Compared(&'static [Ordering], Literal),
+    Like(Vec<Letter>),
+}
+
+/// Of what follows LIKE.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Letter {
+    Is(char),
+    /// `_`.
+    One,
+    /// `%`.
+    Any,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -33,6 +54,7 @@ pub enum Literal {
     Text(String),
     Number(f64),
     Boolean(bool),
+    Time(Timestamp),
     Null,
 }
 
@@ -46,7 +68,7 @@ pub struct Order {
 #[derive(Clone, Debug, PartialEq)]
 enum Token {
     Word(String),
-    Text(String),
+    Text(Vec<Letter>),
     Number(f64),
     Symbol(&'static str),
 }
@@ -60,8 +82,8 @@ pub fn parse(text: &str) -> Result<Query, Refusal> {
     }
 }
 
-const KNOWN: &str = "the sandbox knows SELECT fields or COUNT(), WHERE with =, != and IN joined by AND, ORDER BY, LIMIT \
-                     and OFFSET";
+const KNOWN: &str = "the sandbox knows SELECT fields or COUNT(), WHERE with =, !=, <, <=, >, >=, LIKE and IN joined by \
+                     AND, ORDER BY, LIMIT and OFFSET";
 
 fn malformed(what: &str) -> Refusal {
     Refusal::new("MALFORMED_QUERY", format!("{what} ({KNOWN})"))
@@ -70,7 +92,8 @@ fn malformed(what: &str) -> Refusal {
 fn unexpected(token: Option<&Token>) -> Refusal {
     match token {
         None => malformed("unexpected token: '<EOF>'"),
-        Some(Token::Word(text) | Token::Text(text)) => malformed(&format!("unexpected token: '{text}'")),
+        Some(Token::Word(text)) => malformed(&format!("unexpected token: '{text}'")),
+        Some(Token::Text(letters)) => malformed(&format!("unexpected token: '{}'", text(letters))),
         Some(Token::Number(number)) => malformed(&format!("unexpected token: '{number}'")),
         Some(Token::Symbol(symbol)) => malformed(&format!("unexpected token: '{symbol}'")),
     }
@@ -103,22 +126,34 @@ fn tokens(text: &str) -> Result<Vec<Token>, Refusal> {
 
 /// What follows an opening quote, up to the closing one.
 fn quoted(text: &str) -> Result<(Token, &str), Refusal> {
-    let mut value = String::new();
+    let mut value = Vec::new();
     let mut chars = text.char_indices();
     while let Some((at, c)) = chars.next() {
         match c {
             '\'' => return Ok((Token::Text(value), &text[at + 1..])),
             '\\' => match chars.next() {
-                Some((_, 'n')) => value.push('\n'),
-                Some((_, 'r')) => value.push('\r'),
-                Some((_, 't')) => value.push('\t'),
-                Some((_, c @ ('\'' | '"' | '\\' | '_' | '%'))) => value.push(c),
+                Some((_, 'n')) => value.push(Letter::Is('\n')),
+                Some((_, 'r')) => value.push(Letter::Is('\r')),
+                Some((_, 't')) => value.push(Letter::Is('\t')),
+                Some((_, c @ ('\'' | '"' | '\\' | '_' | '%'))) => value.push(Letter::Is(c)),
                 _ => return Err(malformed("line has an illegal escape")),
             },
-            c => value.push(c),
+            '_' => value.push(Letter::One),
+            '%' => value.push(Letter::Any),
+            c => value.push(Letter::Is(c)),
         }
     }
     Err(malformed("unterminated string"))
+}
+
+/// Where nothing stands for anything else.
+fn text(letters: &[Letter]) -> String {
+    let letter = |letter: &Letter| match letter {
+        Letter::Is(c) => *c,
+        Letter::One => '_',
+        Letter::Any => '%',
+    };
+    letters.iter().map(letter).collect()
 }
 
 struct Reader {
@@ -203,18 +238,30 @@ impl Reader {
     fn condition(&mut self) -> Result<Condition, Refusal> {
         let field = self.name()?;
         if self.takes("IN") {
-            return Ok(Condition { field, among: true, literals: self.literals()? });
+            return Ok(Condition { field, test: Test::Among(self.literals()?) });
         }
         if self.takes("NOT") {
             self.expect("IN")?;
-            return Ok(Condition { field, among: false, literals: self.literals()? });
+            return Ok(Condition { field, test: Test::NotAmong(self.literals()?) });
         }
-        let among = match self.next() {
-            Some(Token::Symbol("=")) => true,
-            Some(Token::Symbol("!=" | "<>")) => false,
+        if self.takes("LIKE") {
+            return match self.next() {
+                Some(Token::Text(letters)) => Ok(Condition { field, test: Test::Like(letters.clone()) }),
+                other => Err(unexpected(other)),
+            };
+        }
+        let sides: &[Ordering] = match self.next() {
+            Some(Token::Symbol("=")) => return Ok(Condition { field, test: Test::Among(vec![self.literal()?]) }),
+            Some(Token::Symbol("!=" | "<>")) => {
+                return Ok(Condition { field, test: Test::NotAmong(vec![self.literal()?]) });
+            }
+            Some(Token::Symbol("<")) => &[Ordering::Less],
+            Some(Token::Symbol("<=")) => &[Ordering::Less, Ordering::Equal],
+            Some(Token::Symbol(">")) => &[Ordering::Greater],
+            Some(Token::Symbol(">=")) => &[Ordering::Greater, Ordering::Equal],
             other => return Err(unexpected(other)),
         };
-        Ok(Condition { field, among, literals: vec![self.literal()?] })
+        Ok(Condition { field, test: Test::Compared(sides, self.literal()?) })
     }
 
     fn literals(&mut self) -> Result<Vec<Literal>, Refusal> {
@@ -229,13 +276,14 @@ impl Reader {
 
     fn literal(&mut self) -> Result<Literal, Refusal> {
         match self.next() {
-            Some(Token::Text(text)) => Ok(Literal::Text(text.clone())),
+            Some(Token::Text(letters)) => Ok(Literal::Text(text(letters))),
             Some(Token::Number(number)) => Ok(Literal::Number(*number)),
             Some(Token::Word(word)) => match word.to_ascii_lowercase().as_str() {
                 "true" => Ok(Literal::Boolean(true)),
                 "false" => Ok(Literal::Boolean(false)),
                 "null" => Ok(Literal::Null),
-                _ => Err(malformed(&format!("unexpected token: '{word}'"))),
+                // A time has no quotes: 2026-11-22T03:04:05Z.
+                _ => word.parse().map(Literal::Time).map_err(|_| malformed(&format!("unexpected token: '{word}'"))),
             },
             other => Err(unexpected(other)),
         }
@@ -272,19 +320,24 @@ mod tests {
                     ('x', null) ORDER BY CreatedDate DESC, Id NULLS LAST LIMIT 10 OFFSET 5";
         let query = parse(text).unwrap();
         assert_eq!(query.select, Select::Fields(vec!["Id".into(), "name".into()]));
-        let condition = |field: &str, among, literals| Condition { field: field.into(), among, literals };
+        let condition = |field: &str, test| Condition { field: field.into(), test };
         assert_eq!(
             query.conditions,
             [
-                condition("Leadrelay_Key__c", true, vec![Literal::Text("a'b".into())]),
-                condition("DoNotCall", true, vec![Literal::Boolean(true)]),
-                condition("Email", false, vec![Literal::Text("x".into()), Literal::Null]),
+                condition("Leadrelay_Key__c", Test::Among(vec![Literal::Text("a'b".into())])),
+                condition("DoNotCall", Test::Among(vec![Literal::Boolean(true)])),
+                condition("Email", Test::NotAmong(vec![Literal::Text("x".into()), Literal::Null])),
             ]
         );
         assert_eq!(query.order[0], Order { field: "CreatedDate".into(), descending: true, nulls_last: true });
         assert_eq!(query.order[1], Order { field: "Id".into(), descending: false, nulls_last: true });
         assert_eq!((query.limit, query.offset), (Some(10), 5));
         assert_eq!(parse("SELECT COUNT() FROM Lead").unwrap().select, Select::Count);
+        let query = parse("SELECT Id FROM Lead WHERE a LIKE 'x\\_%_' AND b >= 2026-11-22T03:04:05Z").unwrap();
+        let like = vec![Letter::Is('x'), Letter::Is('_'), Letter::Any, Letter::One];
+        let since = Literal::Time("2026-11-22T03:04:05Z".parse().unwrap());
+        let at_least = Test::Compared(&[Ordering::Greater, Ordering::Equal], since);
+        assert_eq!(query.conditions, [condition("a", Test::Like(like)), condition("b", at_least)]);
     }
 
     #[test]
@@ -296,7 +349,8 @@ mod tests {
         };
         check("", "unexpected token: '<EOF>'");
         check("DELETE FROM Lead", "unexpected token: 'DELETE'");
-        check("SELECT Id FROM Lead WHERE Name LIKE 'x%'", "unexpected token: 'LIKE'");
+        check("SELECT Id FROM Lead WHERE Name LIKE 5", "unexpected token: '5'");
+        check("SELECT Id FROM Lead WHERE Name >= ", "unexpected token: '<EOF>'");
         check("SELECT Id FROM Lead WHERE Name = x", "unexpected token: 'x'");
         check("SELECT Id FROM Lead WHERE Name = 'x' OR Name = 'y'", "unexpected token: 'OR'");
         check("SELECT Id FROM Lead WHERE Name = 'x", "unterminated string");

@@ -236,10 +236,18 @@ pub struct Standing {
     pub offer: String,
 }
 
+/// Where a lead of a person stands, or may.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Held {
+    pub person: PersonKey,
+    pub lead: LeadKey,
+    pub destination: DestinationName,
+}
+
 /// Somebody is forgotten: what is told of it says nothing of whom.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Forgetting {
-    pub leads: Vec<(LeadKey, DestinationName)>,
+    pub leads: Vec<Held>,
     pub at: Timestamp,
     pub by: String,
     pub why: String,

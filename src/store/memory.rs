@@ -12,7 +12,7 @@ use tokio::time::Instant;
 use super::claims::{Claims, Subject};
 use super::intents::{self, Back, Intent, Met};
 use super::ledger::{
-    Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Intended, Intention, Ledger, LedgerError, Recorded,
+    Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Held, Intended, Intention, Ledger, LedgerError, Recorded,
     Standing, Terms, Withdrawal,
 };
 use crate::domain::lead_key::{AddressKey, LeadKey, PersonKey};
@@ -217,7 +217,8 @@ impl Ledger for MemoryLedger {
     async fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, LedgerError> {
         let mut store = self.store()?;
         let mut forgotten = Forgotten::default();
-        for subject in &forgetting.leads {
+        for Held { lead, destination, .. } in &forgetting.leads {
+            let subject = &(*lead, destination.clone());
             forgotten.records += u64::from(store.records.remove(subject).is_some());
             forgotten.intents += u64::from(store.intents.remove(subject).is_some());
         }

@@ -80,7 +80,7 @@ impl Admission {
                 }
                 Read::Withdrawal(event) => withdrawals.push((unsettled, envelope, *event)),
                 Read::Lead(lead) => {
-                    leads.push(Item { unsettled, envelope, lead: *lead, since: Instant::now(), room: None });
+                    leads.push(Item { unsettled, envelope, lead, since: Instant::now(), room: None });
                 }
             }
         }

@@ -35,6 +35,10 @@ use crate::domain::verdict::{self, Finding, decide};
 mod obedience;
 mod shown;
 
+/// While one round sends, another claims or records, so that the destination is not kept waiting for the ledger. How many
+/// send at once is the destination's to say.
+const ROUNDS_A_SEND: usize = 2;
+
 /// How the intake reaches a lane.
 pub struct LaneHandle {
     pub name: DestinationName,
@@ -91,7 +95,6 @@ impl Lane {
         policy: RepeatPolicy,
         share: usize,
     ) -> (Self, LaneHandle, watch::Receiver<Thirst>) {
-        let limits = destination.limits();
         let (thirst, thirsty) = watch::channel(Thirst { prefetch: 0, watchful: true });
         let (offer, arrivals) = mpsc::channel(2 * share);
         let waiting = watch::Sender::new(0);
@@ -117,7 +120,7 @@ impl Lane {
             thirst,
             diverted_at: None,
             share,
-            sender: Arc::new(Sender::new(shop, name, destination, limits, policy)),
+            sender: Arc::new(Sender::new(shop, name, destination, policy)),
         };
         lane.show();
         lane.obey();
@@ -214,7 +217,7 @@ impl Lane {
         let now = Instant::now();
         self.health.tick(now.into_std());
         let limits = self.sender.limits;
-        let (rounds_max, batch_max, probe) = match self.health.state() {
+        let (sends_max, batch_max, probe) = match self.health.state() {
             _ if self.shop().stop.take.is_cancelled() => return,
             _ if *self.ledger.borrow() != LedgerState::Up => return,
             // Another worker may own the ledger by now: no send starts.
@@ -223,7 +226,12 @@ impl Lane {
             State::Open { .. } | State::Paused { .. } => return,
             State::HalfOpen { .. } => (1, 1, true),
         };
+        let rounds_max = if probe { 1 } else { ROUNDS_A_SEND * sends_max };
         while self.rounds.len() < rounds_max {
+            // A batch that has to wait for its turn may as well grow while it waits.
+            if self.rounds.len() >= sends_max && !self.pending.has_a_full(batch_max) {
+                return;
+            }
             let batch = self.pending.take(batch_max);
             if batch.is_empty() {
                 return;
@@ -254,6 +262,9 @@ impl Lane {
         };
         for found in &found {
             self.pending.done(found.item.lead.key);
+        }
+        if found.iter().any(|found| matches!(found.finding, Finding::LaneShut)) {
+            self.diverted_at = Some(Instant::now());
         }
         let hold = suspects == Suspects::Hold && state == State::Closed;
         let held = |found: &Found| hold && found.is_rejected() && !found.is_accepted_by(&self.health);

@@ -120,7 +120,8 @@ impl Settings {
 pub struct Item {
     pub unsettled: Unsettled,
     pub envelope: Envelope,
-    pub lead: Lead,
+    /// Boxed: an item is moved from hand to hand.
+    pub lead: Box<Lead>,
     /// When it was received.
     pub since: Instant,
     /// Its place in the lane; none for one that came from the lane's own wait queue.
@@ -129,7 +130,7 @@ pub struct Item {
 
 impl Item {
     pub fn settle(self, verdict: Verdict, companions: Vec<Outgoing>) -> Settlement {
-        let Lead { event, key, destination, .. } = self.lead;
+        let Lead { event, key, destination, .. } = *self.lead;
         let subject =
             Subject { event_id: event.id, lead: Some(key), offer: Some(event.offer), destination: Some(destination) };
         let about = About { subject, occurred_at: Some(event.occurred_at) };

@@ -49,6 +49,12 @@ impl Pending {
         self.groups.get(group)?.front().map(|(_, item)| item.since)
     }
 
+    /// Whether the next batch would be one of `max` leads.
+    pub fn has_a_full(&self, max: usize) -> bool {
+        let next = self.heads.first_key_value().and_then(|(_, group)| self.groups.get(group));
+        next.is_some_and(|queue| queue.len() >= max)
+    }
+
     /// The next batch: at most `max` leads of the group whose oldest lead is the oldest of all. Their keys stay in
     /// hand until [`Self::done`].
     pub fn take(&mut self, max: usize) -> Vec<Item> {

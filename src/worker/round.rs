@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use futures_util::FutureExt;
+use tokio::sync::Semaphore;
 use tokio::time::Instant;
 
 use super::admission::mark_message;
@@ -38,6 +39,8 @@ pub struct Sender {
     pub paused: AtomicBool,
     /// An operator has called the rejections of some leads right: then no lead is rejected for its neighbours.
     pub accepting: AtomicBool,
+    /// So many rounds may be sending at once.
+    sending: Semaphore,
 }
 
 /// A lead and what was found of it.
@@ -60,17 +63,18 @@ impl Sender {
         shop: Arc<Shop>,
         name: DestinationName,
         destination: Arc<dyn Destination>,
-        limits: Limits,
         policy: RepeatPolicy,
     ) -> Self {
+        let limits = destination.limits();
         let (closed, paused, accepting) = (AtomicBool::new(true), AtomicBool::new(false), AtomicBool::new(false));
-        Self { shop, name, destination, limits, policy, closed, paused, accepting }
+        let sending = Semaphore::new(limits.in_flight_max);
+        Self { shop, name, destination, limits, policy, closed, paused, accepting, sending }
     }
 
     /// Interrupted, it answers that it was, for every lead: none of them is charged anything.
     pub async fn round(self: Arc<Self>, items: Vec<Item>, probe: bool) -> RoundEnd {
         let started = Instant::now();
-        let work = AssertUnwindSafe(self.work(&items)).catch_unwind();
+        let work = AssertUnwindSafe(self.work(&items, probe)).catch_unwind();
         let findings = match self.shop.stop.halt.run_until_cancelled(work).await {
             None => Vec::new(),
             Some(Ok(findings)) => findings,
@@ -87,10 +91,17 @@ impl Sender {
         RoundEnd { found: found.collect(), started, probe }
     }
 
-    async fn work(&self, items: &[Item]) -> Vec<(Finding, Option<Outgoing>)> {
+    async fn work(&self, items: &[Item], probe: bool) -> Vec<(Finding, Option<Outgoing>)> {
         let mut progress = self.claim(items).await;
-        self.intend(items, &mut progress).await;
-        self.send(items, &mut progress).await;
+        let turn = self.sending.acquire().await;
+        if probe || self.closed.load(Ordering::Relaxed) {
+            // In its turn, and not before: an intent that is not followed by its send bars the lead if we end here.
+            self.intend(items, &mut progress).await;
+            self.send(items, &mut progress).await;
+        } else {
+            self.shut_out(&mut progress).await;
+        }
+        drop(turn);
         self.record(items, &mut progress).await;
         let answer = |progress| match progress {
             Progress::Known(finding) => (finding, None),
@@ -100,6 +111,13 @@ impl Sender {
             }
         };
         progress.into_iter().map(answer).collect()
+    }
+
+    /// The lane was paused while the round waited for its turn.
+    async fn shut_out(&self, progress: &mut [Progress]) {
+        for progress in progress.iter_mut().filter(|progress| matches!(progress, Progress::Ready { .. })) {
+            self.give_up(progress, Finding::LaneShut).await;
+        }
     }
 
     /// Claims every lead, and decides what each brings.

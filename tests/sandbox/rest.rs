@@ -298,6 +298,12 @@ async fn a_query_finds_what_it_asks_for_in_the_order_that_it_asks_for() {
     assert_eq!(keys("WHERE Title != 'CTO' AND Company = 'Contoso'").await, ["b", "c"]);
     assert_eq!(keys("WHERE Title = null").await, ["b"]);
     assert_eq!(keys("WHERE Leadrelay_Key__c IN ('c', 'A') AND DoNotCall = false").await, ["a", "c"]);
+    assert_eq!(keys("WHERE Title LIKE 'c%'").await, ["a", "c"], "without case, and null is like nothing");
+    assert_eq!(keys("WHERE Title LIKE '_t%o'").await, ["a"]);
+    assert_eq!(keys("WHERE Title LIKE 'c\\_o'").await, [""; 0], "escaped, it is a letter like any");
+    assert_eq!(keys("WHERE Title > 'CEO'").await, ["a"]);
+    assert_eq!(keys("WHERE CreatedDate >= 2000-01-01T00:00:00Z").await, ["a", "b", "c"]);
+    assert_eq!(keys("WHERE CreatedDate < 2000-01-01T00:00:00Z").await, [""; 0]);
     assert_eq!(keys("ORDER BY Title").await, ["b", "c", "a"]);
     assert_eq!(keys("ORDER BY Title DESC LIMIT 2").await, ["a", "c"]);
     assert_eq!(keys("ORDER BY Title ASC NULLS LAST OFFSET 1").await, ["a", "b"]);
@@ -306,7 +312,9 @@ async fn a_query_finds_what_it_asks_for_in_the_order_that_it_asks_for() {
     let id = client.sandbox.leads()[1]["Id"].as_str().unwrap().to_owned();
     assert_eq!(keys(&format!("WHERE Id = '{}'", &id[..15])).await, ["b"]);
     for (query, code) in [
-        ("SELECT Id FROM Lead WHERE Name LIKE 'x'", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Lead WHERE Name LIKE x", "MALFORMED_QUERY"),
+        ("SELECT Id FROM Lead WHERE CreatedDate LIKE '2%'", "INVALID_FIELD"),
+        ("SELECT Id FROM Lead WHERE CreatedDate > '2026-11-22T03:04:05Z'", "INVALID_FIELD"),
         ("SELECT Nonsense FROM Lead", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE Description = 'x'", "INVALID_FIELD"),
         ("SELECT Id FROM Lead WHERE DoNotCall = 'x'", "INVALID_FIELD"),

@@ -19,8 +19,13 @@ use super::trouble::answered;
 use crate::broker::{AnswerChannel, BrokerError};
 use crate::telemetry::Telemetry;
 
-/// How long finished messages behind an unfinished one wait to be acknowledged together with it.
-const ISLAND_PATIENCE: Duration = Duration::from_millis(50);
+/// How long finished messages behind an unfinished one wait to be acknowledged together with it. In a drain the oldest
+/// is finished within a tenth of a second; each single ack costs the broker as much as a message.
+const ISLAND_PATIENCE: Duration = Duration::from_millis(250);
+
+/// They wait no longer once they take so many of eight parts of the prefetch, which must not run dry behind a straggler.
+/// Half of it is what a drain of twenty partitions, a hundred leads a batch, has finished before its oldest message.
+const ISLANDS_MAX: usize = 5;
 
 /// Orders taken at once; the task sends at most one `multiple` for them.
 const ORDERS_AT_ONCE: usize = 1_024;
@@ -39,6 +44,8 @@ pub(super) struct Frontier {
     base: u64,
     /// `base` and the tags after it.
     tags: VecDeque<Tag>,
+    /// How many of them are owed.
+    owed: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -52,7 +59,7 @@ enum Tag {
 
 impl Default for Frontier {
     fn default() -> Self {
-        Self { base: 1, tags: VecDeque::new() }
+        Self { base: 1, tags: VecDeque::new(), owed: 0 }
     }
 }
 
@@ -61,6 +68,7 @@ impl Frontier {
     pub fn ack(&mut self, tag: u64) {
         if let Some(state) = self.unfinished(tag) {
             *state = Tag::Owed;
+            self.owed += 1;
         }
     }
 
@@ -81,12 +89,14 @@ impl Frontier {
             self.tags.pop_front();
             self.base += 1;
         }
+        self.owed -= owed;
         highest.map(|tag| Answer::Ack { tag, multiple: owed > 1 })
     }
 
     /// Single acks for what is finished behind an unfinished message.
     pub fn take_islands(&mut self) -> Vec<Answer> {
         let base = self.base;
+        self.owed = 0;
         let owed = self.tags.iter_mut().enumerate().filter(|(_, state)| **state == Tag::Owed);
         owed.map(|(offset, state)| {
             *state = Tag::Told;
@@ -95,8 +105,9 @@ impl Frontier {
         .collect()
     }
 
-    pub fn has_islands(&self) -> bool {
-        self.tags.contains(&Tag::Owed)
+    /// Once the prefix has been taken, what is owed is islands.
+    pub fn islands(&self) -> usize {
+        self.owed
     }
 
     fn unfinished(&mut self, tag: u64) -> Option<&mut Tag> {
@@ -135,7 +146,8 @@ impl Answers {
         let (orders, inbox) = mpsc::channel(usize::from(prefetch));
         let open = Arc::new(AtomicBool::new(true));
         let (told, frontier) = (telemetry.clone(), Frontier::default());
-        let owner = Owner { channel, lost, open: open.clone(), telemetry: told, frontier };
+        let islands_max = (usize::from(prefetch) * ISLANDS_MAX).div_ceil(8);
+        let owner = Owner { channel, lost, open: open.clone(), telemetry: told, frontier, islands_max };
         answering.spawn(owner.run(inbox));
         Arc::new(Self { orders, open, telemetry })
     }
@@ -182,6 +194,7 @@ struct Owner {
     open: Arc<AtomicBool>,
     telemetry: Arc<Telemetry>,
     frontier: Frontier,
+    islands_max: usize,
 }
 
 impl Owner {
@@ -217,10 +230,11 @@ impl Owner {
                     self.take(&mut orders).await?;
                 }
             }
-            islands_due = match (self.frontier.has_islands(), islands_due) {
-                (false, _) => None,
-                (true, Some(due)) if due > Instant::now() => Some(due),
-                (true, _) => Some(Instant::now() + ISLAND_PATIENCE),
+            islands_due = match (self.frontier.islands(), islands_due) {
+                (0, _) => None,
+                (islands, _) if islands >= self.islands_max => Some(Instant::now()),
+                (_, Some(due)) if due > Instant::now() => Some(due),
+                (_, _) => Some(Instant::now() + ISLAND_PATIENCE),
             };
         }
     }
@@ -332,13 +346,13 @@ mod tests {
             }
             if random.random_ratio(1, 8) {
                 frontier.take_islands().into_iter().for_each(|answer| broker.hear(answer));
-                assert!(!frontier.has_islands());
+                assert_eq!(frontier.islands(), 0);
             }
             assert!(broker.acknowledged.is_subset(&acked), "acknowledged unasked");
         }
         frontier.take_prefix().into_iter().for_each(|answer| broker.hear(answer));
         assert_eq!((broker.acknowledged, broker.handed_back), (acked, handed_back));
-        assert!(!frontier.has_islands(), "everything is finished, so the prefix is all");
+        assert!(frontier.islands() == 0, "everything is finished, so the prefix is all");
     }
 
     proptest! {

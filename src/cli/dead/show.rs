@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::list::answer;
 use super::told;
 use crate::cli::Exit;
-use crate::cli::screen::age;
+use crate::cli::screen::{age, printable};
 use crate::clock::Clock;
 use crate::domain::dead_letter::{Attempt, StateName};
 use crate::domain::envelope_json;
@@ -29,6 +29,9 @@ pub struct Show {
     /// Why you need to see it
     #[arg(long, requires = "reveal")]
     why: Option<String>,
+    /// Show the body as it was before anybody edited it
+    #[arg(long, conflicts_with = "queue")]
+    original: bool,
     /// Look for it in the dead queue, not in the office
     #[arg(long)]
     pub queue: bool,
@@ -42,7 +45,7 @@ pub struct Show {
 
 impl Show {
     pub async fn run(&self, desk: &Desk) -> anyhow::Result<Exit> {
-        let kept = match desk.read(&self.id).await {
+        let mut kept = match desk.read(&self.id).await {
             Ok(kept) => kept,
             Err(error @ (DeskError::NoSuchLetter(_) | DeskError::Ambiguous(_))) => {
                 eprintln!("leadrelay: {error}");
@@ -50,6 +53,13 @@ impl Show {
             }
             Err(error) => return Err(told(error)),
         };
+        if self.original {
+            let Some(original) = kept.original.clone() else {
+                eprintln!("leadrelay: {} was never edited: it is as it came", kept.entry.id);
+                return Ok(Exit::Failed);
+            };
+            kept.message.body = original;
+        }
         if let Some(why) = &self.why {
             desk.reveal(vec![kept.entry.id], why).await.map_err(told)?;
         }
@@ -70,6 +80,7 @@ impl Show {
 fn as_json(kept: &Kept, reveal: bool) -> Value {
     let mut whole = if reveal { lines::write(kept) } else { lines::entry(&kept.entry) };
     let cause = kept.entry.facts.cause;
+    whole["edited"] = json!(kept.original.is_some());
     whole["rule"] = json!(explain::rule(cause));
     whole["next"] = json!(explain::next(cause));
     whole["runbook"] = json!(explain::runbook(cause));
@@ -93,6 +104,9 @@ pub fn as_text(kept: &Kept, reveal: bool, now: Timestamp) -> String {
     for Deed { act, what } in &kept.history {
         let why = if act.why.is_empty() { String::new() } else { format!(": {}", act.why) };
         line(&mut text, "history", &format!("{} ago  {} by {}{why}", age(act.at, now), what.name(), act.who));
+    }
+    if kept.original.is_some() {
+        line(&mut text, "edited", "what it was before is kept: --original shows it");
     }
     let cause = kept.entry.facts.cause;
     if kept.entry.state.name() == StateName::Dead {
@@ -152,11 +166,6 @@ fn body(kept: &Kept, reveal: bool) -> String {
         Some(masked) => format!("\n{masked:#}\n"),
         None => format!("\nthe body, {} bytes, is no JSON, and is not shown; --reveal shows it\n", body.len()),
     }
-}
-
-/// Whatever got into a letter cannot speak to the terminal.
-fn printable(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() && c != '\n' { '\u{fffd}' } else { c }).collect()
 }
 
 #[cfg(test)]

@@ -40,7 +40,7 @@ fn as_text(listed: &[Listed], paint: Paint) -> String {
         };
         [listed.name.clone(), listed.kind.to_owned(), listed.at.clone(), offers]
     };
-    table_within(paint.width(), ["NAME", "KIND", "AT", "OFFERS"], &listed.iter().map(row).collect::<Vec<_>>())
+    table_within(paint.width(), 1, ["NAME", "KIND", "AT", "OFFERS"], &listed.iter().map(row).collect::<Vec<_>>())
 }
 
 fn as_json(listed: &Listed) -> serde_json::Value {

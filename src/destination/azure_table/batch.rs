@@ -3,8 +3,12 @@
 //! <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions>: one table, one
 //! partition, each row once, at most 100 operations and 4 MiB; all are applied or none.
 
+use std::fmt;
+use std::io::Write;
+
 use super::classify;
-use super::entity::Columns;
+use super::entity::{self, Columns};
+use crate::destination::held::Held;
 
 /// A JSON body is one line that begins with a brace, so that no boundary can stand at the start of one.
 pub const CONTENT_TYPE: &str = "multipart/mixed; boundary=batch_leadrelay";
@@ -18,12 +22,10 @@ pub const OPERATIONS_MAX: usize = 100;
 
 /// Not `Debug`: it is a person's data.
 pub enum Operation {
-    Insert(Columns),
+    /// The whole row.
+    Insert(Held),
     /// Only these columns, and only if the row has not changed since it was read.
-    Merge {
-        changes: Columns,
-        etag: String,
-    },
+    Merge { changes: Columns, etag: String },
 }
 
 /// Where a row lives.
@@ -56,30 +58,41 @@ pub fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
-/// One operation, as a part of a transaction.
-pub fn part(place: Place<'_>, operation: &Operation) -> Vec<u8> {
-    let (line, condition, body) = match operation {
-        Operation::Insert(columns) => {
-            let mut row = columns.clone();
-            row.insert("PartitionKey".to_owned(), place.partition.into());
-            row.insert("RowKey".to_owned(), place.row.into());
-            (format!("POST {}", place.table), String::new(), row)
+/// Writes one operation, as a part of a transaction.
+pub fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation) {
+    match operation {
+        Operation::Insert(held) => {
+            head(out, format_args!("POST {}", place.table), None);
+            entity::write_row(out, held, place);
         }
         Operation::Merge { changes, etag } => {
-            (format!("MERGE {}", place.address()), format!("If-Match: {etag}\r\n"), changes.clone())
+            head(out, format_args!("MERGE {}", place.address()), Some(etag));
+            serde_json::to_writer(&mut *out, changes).expect("columns are JSON, and writing to memory does not fail");
         }
-    };
-    let body = serde_json::Value::Object(body);
-    format!(
-        "--changeset_leadrelay\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n\
-         {line} HTTP/1.1\r\nContent-Type: application/json\r\nAccept: application/json;odata=nometadata\r\n\
-         Prefer: return-no-content\r\nDataServiceVersion: 3.0;\r\n{condition}\r\n{body}\r\n"
-    )
-    .into_bytes()
+    }
+    out.extend_from_slice(b"\r\n");
 }
 
-pub fn body(parts: &[Vec<u8>]) -> Vec<u8> {
-    [HEAD.as_bytes(), &parts.concat(), TAIL.as_bytes()].concat()
+fn head(out: &mut Vec<u8>, line: fmt::Arguments<'_>, etag: Option<&str>) {
+    out.extend_from_slice(
+        b"--changeset_leadrelay\r\nContent-Type: application/http\r\nContent-Transfer-Encoding: binary\r\n\r\n",
+    );
+    write!(out, "{line} HTTP/1.1\r\n").expect(IN_MEMORY);
+    out.extend_from_slice(
+        b"Content-Type: application/json\r\nAccept: application/json;odata=nometadata\r\n\
+          Prefer: return-no-content\r\nDataServiceVersion: 3.0;\r\n",
+    );
+    if let Some(etag) = etag {
+        write!(out, "If-Match: {etag}\r\n").expect(IN_MEMORY);
+    }
+    out.extend_from_slice(b"\r\n");
+}
+
+const IN_MEMORY: &str = "writing to memory does not fail";
+
+/// The transaction of these parts.
+pub fn body(parts: &[u8]) -> Vec<u8> {
+    [HEAD.as_bytes(), parts, TAIL.as_bytes()].concat()
 }
 
 /// What the service made of a transaction that it understood.

@@ -2,6 +2,7 @@
 
 use std::time::Duration;
 
+use bytes::Bytes;
 use reqwest::header::{ACCEPT, AUTHORIZATION, CONTENT_TYPE, HeaderMap, HeaderValue, IF_MATCH};
 use reqwest::{Method, Request, Url};
 use secrecy::{ExposeSecret, SecretString};
@@ -63,7 +64,7 @@ struct Call<'a> {
     query: String,
     content_type: &'static str,
     accept: &'static str,
-    body: Vec<u8>,
+    body: Bytes,
 }
 
 /// The code for a row that is not there.
@@ -81,20 +82,20 @@ impl Client {
     }
 
     /// Applies all parts, or none.
-    pub async fn transact(&self, parts: &[Vec<u8>], deadline: Instant) -> Result<(), Trouble> {
+    pub async fn transact(&self, parts: &[u8], operations: usize, deadline: Instant) -> Result<(), Trouble> {
         let call = Call {
             method: Method::POST,
             path: "$batch",
             query: String::new(),
             content_type: batch::CONTENT_TYPE,
             accept: PLAIN,
-            body: batch::body(parts),
+            body: batch::body(parts).into(),
         };
         let answer = self.call(call, deadline).await?;
         if answer.status != 202 {
             return Err(trouble(answer.status, stated_code(&answer), retry_after(&answer)));
         }
-        match batch::read(&answer.body, parts.len()) {
+        match batch::read(&answer.body, operations) {
             Answered::Applied => Ok(()),
             // A row that was to be changed is gone.
             Answered::Failed { status: 404, code: Some(code) } if code == NO_ROW => Err(Trouble::Conflict),
@@ -108,14 +109,22 @@ impl Client {
 
     /// One page of the rows that match.
     pub async fn query(&self, filter: &str, next: Option<&str>, deadline: Instant) -> Result<Page, Trouble> {
-        let path = format!("{}()", self.table);
+        let (rows, next) = self.page(format!("$filter={}", percent_encoded(filter)), next, deadline).await?;
+        Ok(Page { rows: rows.into_iter().filter_map(row).collect(), next })
+    }
+
+    /// One page of a query, as it comes, and how the next one is asked for.
+    pub async fn page(
+        &self,
+        query: String,
+        next: Option<&str>,
+        deadline: Instant,
+    ) -> Result<(Vec<Columns>, Option<String>), Trouble> {
         let next = next.map(|next| format!("&{next}")).unwrap_or_default();
-        let answer = self.get(&path, format!("$filter={}{next}", percent_encoded(filter)), deadline).await?;
-        let rows = match parsed(&answer)?.remove("value") {
-            Some(Value::Array(rows)) => rows.into_iter().filter_map(row).collect(),
-            _ => return Err(not_json()),
-        };
-        Ok(Page { rows, next: continuation(&answer) })
+        let answer = self.get(&format!("{}()", self.table), query + &next, deadline).await?;
+        let Some(Value::Array(rows)) = parsed(&answer)?.remove("value") else { return Err(not_json()) };
+        let columns = |row| if let Value::Object(columns) = row { Some(columns) } else { None };
+        Ok((rows.into_iter().filter_map(columns).collect(), continuation(&answer)))
     }
 
     /// One row, by its keys.
@@ -125,7 +134,7 @@ impl Client {
         if answer.status == 404 && stated_code(&answer).as_deref() == Some(NO_ROW) {
             return Ok(None);
         }
-        row(Value::Object(parsed(&answer)?)).map(Some).ok_or_else(not_json)
+        row(parsed(&answer)?).map(Some).ok_or_else(not_json)
     }
 
     /// Deletes a row, whatever it holds now; one that is not there is gone already.
@@ -137,7 +146,7 @@ impl Client {
             query: String::new(),
             content_type: "",
             accept: PLAIN,
-            body: Vec::new(),
+            body: Bytes::new(),
         };
         let answer = match self.call(call, deadline).await {
             Ok(answer) => answer,
@@ -158,7 +167,7 @@ impl Client {
             query: String::new(),
             content_type: JSON,
             accept: PLAIN,
-            body: json!({ "TableName": self.table }).to_string().into_bytes(),
+            body: json!({ "TableName": self.table }).to_string().into(),
         };
         let answer = match self.call(call, deadline).await {
             Ok(answer) => answer,
@@ -173,7 +182,7 @@ impl Client {
     }
 
     async fn get(&self, path: &str, query: String, deadline: Instant) -> Result<Answer, Trouble> {
-        let (content_type, body) = ("", Vec::new());
+        let (content_type, body) = ("", Bytes::new());
         let call = Call { method: Method::GET, path, query, content_type, accept: WITH_ETAGS, body };
         self.call(call, deadline).await
     }
@@ -297,8 +306,7 @@ fn not_json() -> Trouble {
     Trouble::Failed(Reply::Transient { code: Code::known("unreadable_answer"), quick: Quick::Pointless })
 }
 
-fn row(value: Value) -> Option<Row> {
-    let Value::Object(columns) = value else { return None };
+fn row(columns: Columns) -> Option<Row> {
     let etag = columns.get("odata.etag")?.as_str()?.to_owned();
     Some(Row { etag, columns })
 }

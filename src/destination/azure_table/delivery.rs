@@ -1,6 +1,7 @@
 //! One send: plan, write, and where rows are found that were not expected, look and plan again.
 
 use std::borrow::Cow;
+use std::ops::Range;
 
 use tokio::time::Instant;
 
@@ -113,27 +114,37 @@ impl<'a> Delivery<'a> {
 
     /// Writes what is due, in as few transactions as its size allows.
     async fn write(&mut self) -> Result<(), Trouble> {
-        let table = self.azure.client.table_address();
-        let mut due = Vec::new();
-        for (index, order) in self.orders.iter_mut().enumerate().filter(|(_, order)| order.reply.is_none()) {
-            match order.plan() {
-                None => order.reply = Some(Reply::Accepted(Accepted::Already)),
-                Some(operation) => {
-                    let place = Place { table: &table, partition: &self.partition, row: &order.row_key };
-                    due.push((index, batch::part(place, &operation)));
-                }
-            }
-        }
+        let Parts { bytes, mut due } = self.parts();
         while !due.is_empty() {
-            let (indices, parts): (Vec<_>, Vec<_>) = due.drain(..fitting(&due)).unzip();
-            self.azure.client.transact(&parts, self.deadline).await?;
+            let part: Vec<_> = due.drain(..fitting(&due)).collect();
+            if let [(_, Range { start, .. }), .., (_, Range { end, .. })] | [(_, Range { start, end })] = &part[..] {
+                self.azure.client.transact(&bytes[*start..*end], part.len(), self.deadline).await?;
+            }
             self.written = true;
-            for index in indices {
+            for (index, _) in part {
                 let order = &mut self.orders[index];
                 order.reply = Some(Reply::Accepted(order.sight.accepted()));
             }
         }
         Ok(())
+    }
+
+    /// What is due, written out one after the other. What adds nothing is answered.
+    fn parts(&mut self) -> Parts {
+        let table = self.azure.client.table_address();
+        let mut parts = Parts { bytes: Vec::with_capacity(self.orders.len() * PART_SIZE), due: Vec::new() };
+        for (index, order) in self.orders.iter_mut().enumerate().filter(|(_, order)| order.reply.is_none()) {
+            match order.plan() {
+                None => order.reply = Some(Reply::Accepted(Accepted::Already)),
+                Some(operation) => {
+                    let place = Place { table: &table, partition: &self.partition, row: &order.row_key };
+                    let start = parts.bytes.len();
+                    batch::part(&mut parts.bytes, place, &operation);
+                    parts.due.push((index, start..parts.bytes.len()));
+                }
+            }
+        }
+        parts
     }
 
     fn done(self) -> Outcome {
@@ -160,7 +171,7 @@ impl Order<'_> {
         match (&self.sight, self.write) {
             (Sight::Unseen | Sight::Absent, Write::Mark { .. }) => None,
             (Sight::Unseen | Sight::Absent, Write::Create | Write::Merge(_)) => {
-                Some(Operation::Insert(entity::columns(&Held::new(&self.lead))))
+                Some(Operation::Insert(Held::new(&self.lead)))
             }
             (Sight::Present { held, etag }, write) => {
                 let mut after = Held::clone(held);
@@ -190,12 +201,18 @@ impl From<Row> for Sight {
     }
 }
 
+/// The orders that are due, by their numbers, and where each is written.
+struct Parts {
+    bytes: Vec<u8>,
+    due: Vec<(usize, Range<usize>)>,
+}
+
+/// Most are shorter: room is made once.
+const PART_SIZE: usize = 2_048;
+
 /// How many of these fit into one transaction: at least one, whatever its size.
-fn fitting(due: &[(usize, Vec<u8>)]) -> usize {
-    let mut size = 0;
-    let fits = |(_, part): &&(usize, Vec<u8>)| {
-        size += part.len();
-        size <= batch::SIZE_MAX
-    };
+fn fitting(due: &[(usize, Range<usize>)]) -> usize {
+    let start = due.first().map_or(0, |(_, first)| first.start);
+    let fits = |(_, part): &&(usize, Range<usize>)| part.end - start <= batch::SIZE_MAX;
     due.iter().take(batch::OPERATIONS_MAX).take_while(fits).count().max(1)
 }

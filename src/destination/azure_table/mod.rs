@@ -11,7 +11,8 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use super::http::{Http, HttpSettings, SetupError};
-use super::{Destination, Group, Inspect, Limits, Outcome, Parcel};
+use super::{Destination, Group, Inspect, Limits, Outcome, Page, Parcel};
+use crate::domain::found::Selection;
 use crate::domain::lead::Lead;
 use crate::domain::reply::{Code, OnUnknown, Quick, Reply};
 use crate::telemetry::Telemetry;
@@ -26,6 +27,7 @@ pub mod entra;
 pub mod sign;
 mod delivery;
 mod look_up;
+mod listing;
 mod client;
 mod batch;
 mod entity;
@@ -209,6 +211,17 @@ impl Inspect for AzureTable {
         let deadline = Instant::now() + self.limits.send_timeout;
         let (partition, row) = (entity::partition_key(&lead.event.offer), entity::row_key(lead));
         self.client.delete(&partition, &row, deadline).await
+    }
+
+    async fn page(&self, wanted: &Selection, at_most: usize, next: Option<&str>) -> Result<Page, Reply> {
+        let deadline = Instant::now() + self.limits.send_timeout;
+        match self.client.page(listing::query(wanted, at_most), next, deadline).await {
+            Ok((rows, next)) => Ok(Page { leads: rows.iter().map(listing::found).collect(), next }),
+            // The first lead creates it.
+            Err(Trouble::NoTable) => Ok(Page { leads: Vec::new(), next: None }),
+            Err(Trouble::Failed(reply)) => Err(reply),
+            Err(Trouble::Conflict) => Err(contended()),
+        }
     }
 }
 

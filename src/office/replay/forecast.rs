@@ -74,7 +74,7 @@ pub struct Setup {
 pub trait Known: Send {
     type Error;
 
-    fn records(&self, lead: LeadKey) -> Result<Vec<(DestinationName, Record)>, Self::Error>;
+    fn records(&self, lead: LeadKey, person: PersonKey) -> Result<Vec<(DestinationName, Record)>, Self::Error>;
     fn withdrawn_at(&self, person: PersonKey) -> Result<Option<Timestamp>, Self::Error>;
     /// Whether nothing is delivered to this address any more.
     fn suppressed(&self, address: AddressKey) -> Result<bool, Self::Error>;
@@ -188,7 +188,7 @@ fn prospect<K: Known>(
     if withdrawn || known.suppressed(lead.address)? {
         return Ok((Prospect::Withdrawn, None));
     }
-    let records = known.records(lead.key)?;
+    let records = known.records(lead.key, lead.person)?;
     let record = records.iter().find(|(name, _)| name == destination).map(|(_, record)| record);
     let prospect = match repeat::assess(record, &lead, &lead.digests(&setup.keyring), *policy, now) {
         Some(Write::Create) => Prospect::Send,

@@ -7,7 +7,9 @@ use rusqlite::Connection;
 use tokio::time::Instant;
 
 use super::fault::Fault;
+use super::leads::Leads;
 use super::owner::Owner;
+use super::tail::Place;
 use super::writer::Call;
 use super::{forget_rows, intent_rows, rows};
 use crate::domain::repeat::{self, Record};
@@ -37,17 +39,18 @@ impl Call<Owner> for ClaimLeads {
 
     fn run(&self, connection: &Connection, owner: &Owner) -> Result<Self::Done, Fault> {
         let epoch = owner.epoch(connection)?;
+        let somebody_withdrew = rows::has_withdrawals(connection)?;
+        let mut leads = Leads::open(connection, &owner.known)?;
         let find = |ask: &Ask| {
-            // Most leads ask, and few people withdraw, but only the table knows.
-            let withdrawn_at = rows::withdrawn_at(connection, ask.person)?;
-            if repeat::withdrawn(ask.granted_at, withdrawn_at) {
+            if somebody_withdrew && repeat::withdrawn(ask.granted_at, rows::withdrawn_at(connection, ask.person)?) {
                 return Ok(Found::Withdrawn);
             }
             // A mark says do-not-contact, and forgets nobody less.
             if ask.granted_at.is_some() && forget_rows::is_suppressed(connection, ask.address)? {
                 return Ok(Found::Withdrawn);
             }
-            rows::record(connection, ask.key, &ask.destination).map(Found::Record)
+            let place = Place { person: ask.person, lead: ask.key, destination: ask.destination.clone() };
+            Ok(Found::Record(leads.get(&place)?.map(|standing| standing.record)))
         };
         Ok((epoch, self.asks.iter().map(find).collect::<Result<_, Fault>>()?))
     }
@@ -105,12 +108,20 @@ impl Call<Owner> for RecordDeliveries {
         if self.0.iter().any(|delivered| delivered.claim.epoch() != epoch) {
             return Err(Fault::Superseded);
         }
+        let (somebody_withdrew, intended) = (rows::has_withdrawals(connection)?, intent_rows::has_intents(connection)?);
+        let mut leads = Leads::open(connection, &owner.known)?;
         let record = |Delivered { claim, record }: &Delivered| {
-            let standing = rows::record(connection, claim.key(), claim.destination())?;
-            let record = repeat::reconciled(claim.record(), standing.as_ref(), record.clone());
-            rows::put_record(connection, claim.key(), claim.destination(), &record)?;
-            if intents::is_ended(intent_rows::intent(connection, claim.key(), claim.destination())?.as_ref(), claim) {
-                intent_rows::drop_intent(connection, claim.key(), claim.destination())?;
+            let (lead, destination) = (claim.key(), claim.destination());
+            let place = Place { person: record.person, lead, destination: destination.clone() };
+            let standing = leads.get(&place)?;
+            let known = standing.as_ref().map(|standing| &standing.record);
+            let record = repeat::reconciled(claim.record(), known, record.clone());
+            leads.put(place, standing.as_ref(), &record)?;
+            if intended && intents::is_ended(intent_rows::intent(connection, lead, destination)?.as_ref(), claim) {
+                intent_rows::drop_intent(connection, lead, destination)?;
+            }
+            if !somebody_withdrew {
+                return Ok(Recorded::Done);
             }
             let withdrawn_at = rows::withdrawn_at(connection, record.person)?;
             let unmarked = withdrawn_at.filter(|at| record.is_to_be_marked(*at));
@@ -138,10 +149,11 @@ impl Call<Owner> for Withdraw {
         self.0.len()
     }
 
-    fn run(&self, connection: &Connection, _: &Owner) -> Result<Self::Done, Fault> {
+    fn run(&self, connection: &Connection, owner: &Owner) -> Result<Self::Done, Fault> {
+        let mut leads = Leads::open(connection, &owner.known)?;
         let withdraw = |&Withdrawal { person, at }: &Withdrawal| {
             rows::put_withdrawal(connection, person, at)?;
-            let of_person = rows::records_of_person(connection, person)?.into_iter();
+            let of_person = leads.of_person(person)?.into_iter();
             let standing = of_person.filter(|(_, _, record)| record.is_to_be_marked(at));
             Ok(standing.map(|(key, destination, Record { offer, .. })| Standing { key, destination, offer }).collect())
         };

@@ -216,7 +216,8 @@ impl StoreFile {
         become_wal(connection)?;
         // 16 MiB of log between checkpoints: pages that change often are copied once, not every few commits.
         connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
-        connection.pragma_update(None, "cache_size", -65_536)?;
+        // 16 MiB. The system caches the rest of the file.
+        connection.pragma_update(None, "cache_size", -16_384)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok((self.kind.prepare)(connection)?)
     }

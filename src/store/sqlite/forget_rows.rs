@@ -5,9 +5,10 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
-use super::intent_rows;
+use super::tail::Place;
+use super::{intent_rows, leads};
 use crate::domain::lead_key::AddressKey;
-use crate::store::ledger::{Forgetting, Forgotten};
+use crate::store::ledger::{Forgetting, Forgotten, Held};
 
 pub(super) const SCHEMA: &str = "
     CREATE TABLE suppressions (
@@ -42,9 +43,9 @@ pub(super) fn suppress(connection: &Connection, address: AddressKey, at: Timesta
 
 pub(super) fn forget(connection: &Connection, forgetting: &Forgetting) -> Result<Forgotten, Fault> {
     let mut forgotten = Forgotten::default();
-    for (lead, destination) in &forgetting.leads {
-        let delete = "DELETE FROM leads WHERE lead = ?1 AND destination = ?2";
-        forgotten.records += connection.execute(delete, params![lead.as_bytes(), destination.as_str()])? as u64;
+    for Held { person, lead, destination } in &forgetting.leads {
+        let place = Place { person: *person, lead: *lead, destination: destination.clone() };
+        forgotten.records += u64::from(leads::remove(connection, &place)?);
         if intent_rows::intent(connection, *lead, destination)?.is_some() {
             intent_rows::drop_intent(connection, *lead, destination)?;
             forgotten.intents += 1;

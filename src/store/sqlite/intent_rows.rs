@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::{Connection, Row, params};
 
 use super::fault::Fault;
-use super::rows::destination as destination_in;
+use super::rows::{destination as destination_in, one};
 use crate::domain::lead_key::LeadKey;
 use crate::domain::route::DestinationName;
 use crate::store::intents::{Holder, Intent, first_hour, hour};
@@ -51,6 +51,11 @@ pub(super) fn intents_of_lead(connection: &Connection, lead: LeadKey) -> Result<
         found.push((destination_in(row, 0)?, read(row, 1)?));
     }
     Ok(found)
+}
+
+/// Whether any lead is intended: where none is, none is looked up.
+pub(super) fn has_intents(connection: &Connection) -> Result<bool, Fault> {
+    Ok(one(connection, "SELECT EXISTS (SELECT 1 FROM intents)")?)
 }
 
 pub(super) fn intents(connection: &Connection) -> Result<u64, Fault> {

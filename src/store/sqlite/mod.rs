@@ -18,6 +18,8 @@ mod schema;
 mod owner;
 mod calls;
 mod intent_calls;
+mod leads;
+mod tail;
 mod rows;
 mod intent_rows;
 mod order_rows;
@@ -169,7 +171,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
-        self.writer.ask(look(move |connection: &_| rows::records_of_lead(connection, key))).await
+        self.writer.ask(look(move |connection: &_| leads::of_lead(connection, key, None))).await
     }
 }
 

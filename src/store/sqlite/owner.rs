@@ -5,7 +5,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use rusqlite::Connection;
 
 use super::fault::Fault;
+use super::leads::Known;
 use super::rows;
+use super::tail::ENOUGH;
 use super::writer::Beside;
 use crate::store::claims::Claims;
 use crate::store::ledger::LedgerError;
@@ -14,15 +16,28 @@ pub(super) struct Owner {
     /// The epoch in which we took over.
     epoch: Option<u64>,
     claims: Arc<Mutex<Claims>>,
+    pub known: Known,
 }
 
 impl Beside for Owner {
     type Error = LedgerError;
+
+    fn before_commit(&self, connection: &Connection) -> Result<(), Fault> {
+        self.known.before_commit(connection)
+    }
+
+    fn committed(&mut self) {
+        self.known.committed();
+    }
+
+    fn forget(&mut self) {
+        self.known.forget();
+    }
 }
 
 impl Owner {
     pub fn new(claims: Arc<Mutex<Claims>>) -> Self {
-        Self { epoch: None, claims }
+        Self { epoch: None, claims, known: Known::nothing(ENOUGH) }
     }
 
     /// The epoch, if it is still ours. Asked in every transaction: an owner that was frozen does not know.

@@ -10,7 +10,7 @@ use rusqlite::Connection;
 use super::fault::{Fault, When};
 use super::file::{StoreFile, fingerprint, short};
 use super::schema::LEDGER;
-use super::{forget_rows, intent_rows, order_rows, rows};
+use super::{forget_rows, intent_rows, leads, order_rows, rows};
 use crate::domain::lead_key::{AddressKey, Keyring, LeadKey, PersonKey};
 use crate::domain::order::Kept;
 use crate::domain::repeat::Record;
@@ -54,8 +54,14 @@ impl LedgerReader {
         Ok(self.explained(fingerprint(&self.connection))? == keyring.fingerprint())
     }
 
+    /// Looks through the index: on a large ledger this takes a second or two.
     pub fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
-        self.explained(rows::records_of_lead(&self.connection, key))
+        self.explained(leads::of_lead(&self.connection, key, None))
+    }
+
+    /// The same, at once however large the ledger is.
+    pub fn look_up_of(&self, key: LeadKey, person: PersonKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
+        self.explained(leads::of_lead(&self.connection, key, Some(person)))
     }
 
     /// The leads that may have been sent, with nobody knowing.
@@ -97,7 +103,7 @@ impl LedgerReader {
 
     /// Every offer of which a lead was delivered, as written: on a large ledger this takes seconds, and holds nobody up.
     pub fn offers(&self) -> Result<BTreeSet<String>, LedgerError> {
-        self.explained(rows::offers(&self.connection))
+        self.explained(leads::offers(&self.connection))
     }
 
     /// Counts every lead: on a large ledger this takes seconds, and holds nobody up.
@@ -107,7 +113,7 @@ impl LedgerReader {
 
     fn summarise(&self) -> Result<Summary, Fault> {
         Ok(Summary {
-            leads: rows::leads_by_destination(&self.connection)?,
+            leads: leads::by_destination(&self.connection)?,
             intents: self.if_there("intents", intent_rows::intents)?,
             withdrawals: rows::withdrawals(&self.connection)?,
             wait_queues: rows::wait_queues(&self.connection)?,

@@ -4,7 +4,7 @@ use rusqlite::Connection;
 
 use super::fault::Words;
 use super::file::Kind;
-use super::{forget_rows, intent_rows, order_rows};
+use super::{forget_rows, intent_rows, leads, order_rows};
 
 pub(super) static LEDGER: Kind = Kind {
     words: Words {
@@ -15,8 +15,8 @@ pub(super) static LEDGER: Kind = Kind {
     },
     // `LRLY`
     application_id: 0x4c52_4c59,
-    // 1 had no intents, 2 no orders, 3 nobody who was to be forgotten.
-    schema_version: 4,
+    // 1 had no intents, 2 no orders, 3 nobody who was to be forgotten; up to 4, every commit wrote two indexes on `leads`.
+    schema_version: INDEXED_LATER,
     create,
     migrate,
     tables,
@@ -24,23 +24,15 @@ pub(super) static LEDGER: Kind = Kind {
     prepare: |_| Ok(()),
 };
 
-/// Records are appended in the order in which they come; only two small indexes take keys at random, which is what a
-/// disk is slow at. (WITHOUT ROWID, by lead, wrote a third as many leads a second.)
+/// The first in which leads are indexed many at once.
+const INDEXED_LATER: u32 = 5;
+
 const SCHEMA: &str = "
     CREATE TABLE meta (
         only INTEGER PRIMARY KEY CHECK (only = 1),
         fingerprint TEXT NOT NULL,
         epoch INTEGER NOT NULL
     ) STRICT;
-    CREATE TABLE leads (
-        id INTEGER PRIMARY KEY,
-        lead BLOB NOT NULL,
-        destination TEXT NOT NULL,
-        person BLOB NOT NULL,
-        record BLOB NOT NULL
-    ) STRICT;
-    CREATE UNIQUE INDEX leads_by_lead ON leads (lead, destination);
-    CREATE INDEX leads_by_person ON leads (person);
     CREATE TABLE withdrawals (
         person BLOB NOT NULL PRIMARY KEY,
         at_second INTEGER NOT NULL,
@@ -51,10 +43,11 @@ const SCHEMA: &str = "
 ";
 
 fn create(connection: &Connection, fingerprint: &str) -> rusqlite::Result<()> {
-    connection.execute_batch(SCHEMA)?;
-    connection.execute_batch(intent_rows::SCHEMA)?;
-    connection.execute_batch(order_rows::SCHEMA)?;
-    connection.execute_batch(forget_rows::SCHEMA)?;
+    let others = [intent_rows::SCHEMA, order_rows::SCHEMA, forget_rows::SCHEMA];
+    for schema in [SCHEMA, leads::SCHEMA, leads::INDEX_SCHEMA].into_iter().chain(others) {
+        connection.execute_batch(schema)?;
+    }
+    connection.execute_batch(leads::INDEX_ALL)?;
     connection.execute("INSERT INTO meta VALUES (1, ?1, 0)", [fingerprint]).map(drop)
 }
 
@@ -68,11 +61,16 @@ fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
     if from < 4 {
         connection.execute_batch(forget_rows::SCHEMA)?;
     }
+    if from < INDEXED_LATER {
+        connection.execute_batch("DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
+        connection.execute_batch(leads::INDEX_SCHEMA)?;
+        connection.execute_batch(leads::INDEX_ALL)?;
+    }
     Ok(())
 }
 
 fn tables(version: u32) -> &'static [&'static str] {
-    const ALL: [&str; 11] = [
+    const EARLIER: [&str; 11] = [
         "leads NOT INDEXED",
         "leads INDEXED BY leads_by_lead",
         "leads INDEXED BY leads_by_person",
@@ -85,10 +83,24 @@ fn tables(version: u32) -> &'static [&'static str] {
         "suppressions",
         "forgettings",
     ];
+    const ALL: [&str; 11] = [
+        "leads",
+        "lead_index",
+        "indexed",
+        "withdrawals",
+        "wait_queues",
+        "ballast",
+        "intents",
+        "posts",
+        "orders",
+        "suppressions",
+        "forgettings",
+    ];
     match version {
-        1 => &ALL[..6],
-        2 => &ALL[..8],
-        3 => &ALL[..9],
+        1 => &EARLIER[..6],
+        2 => &EARLIER[..8],
+        3 => &EARLIER[..9],
+        4 => &EARLIER,
         _ => &ALL,
     }
 }

@@ -24,6 +24,16 @@ const GROUP_ROWS: usize = 1000;
 pub(super) trait Beside: Send + 'static {
     /// The seam's.
     type Error: From<Trouble>;
+
+    /// The last statements of every transaction that writes.
+    fn before_commit(&self, _: &Connection) -> Result<(), Fault> {
+        Ok(())
+    }
+
+    fn committed(&mut self) {}
+
+    /// A transaction failed, or the file is another: what was learned from it may be wrong.
+    fn forget(&mut self) {}
 }
 
 /// A call of a seam.
@@ -210,6 +220,10 @@ impl<O: Beside> WriterThread<O> {
             if done.is_ok() && group.iter().any(|call| call.writes()) {
                 self.telemetry.store_committed(self.kept, started.elapsed());
             }
+            match done {
+                Ok(()) => self.beside.committed(),
+                Err(_) => self.beside.forget(),
+            }
             if matches!(done, Ok(()) | Err(Fault::Superseded)) {
                 self.connection = Some((connection, inode));
             }
@@ -234,7 +248,10 @@ impl<O: Beside> WriterThread<O> {
         let inode = self.file.inode()?;
         match self.connection.take() {
             Some((connection, ours)) if ours == inode => Ok((connection, inode)),
-            _ => Ok((self.file.open_again()?, inode)),
+            _ => {
+                self.beside.forget();
+                Ok((self.file.open_again()?, inode))
+            }
         }
     }
 
@@ -266,13 +283,20 @@ fn gather<O>(first: Box<dyn Pending<O>>, calls: &mut mpsc::Receiver<Box<dyn Pend
     group
 }
 
-fn transact<O>(connection: &mut Connection, group: &mut [Box<dyn Pending<O>>], beside: &O) -> Result<(), Fault> {
+fn transact<O: Beside>(
+    connection: &mut Connection,
+    group: &mut [Box<dyn Pending<O>>],
+    beside: &O,
+) -> Result<(), Fault> {
     // A group that writes says so from the start: one that began by reading could not wait for the lock later.
     let writes = group.iter().any(|call| call.writes());
     let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
     let transaction = connection.transaction_with_behavior(behavior)?;
     for call in group {
         call.run(&transaction, beside)?;
+    }
+    if writes {
+        beside.before_commit(&transaction)?;
     }
     Ok(transaction.commit()?)
 }

@@ -52,8 +52,19 @@ struct Call<'a> {
     path: &'a str,
     query: Option<&'a str>,
     body: Option<String>,
-    headers: Vec<(&'static str, &'static str)>,
+    headers: Vec<(&'static str, String)>,
 }
+
+/// A query, or what comes after a page of it.
+pub enum Asked {
+    First(String),
+    Next(String),
+}
+
+/// "The default is 2,000; the minimum is 200, and the maximum is 2,000":
+/// <https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/headers_queryoptions.htm>.
+const BATCH_MIN: usize = 200;
+const BATCH_MAX: usize = 2_000;
 
 /// Pages of an answer to a query; a send asks for 200 leads at most.
 const PAGES: usize = 20;
@@ -64,24 +75,39 @@ impl Client {
         // Keys are hexadecimal: nothing in them needs escaping, and nothing in them is personal.
         let keys: Vec<_> = keys.iter().map(|key| format!("'{key}'")).collect();
         let soql = format!("SELECT {} FROM Lead WHERE {} IN ({})", fields.join(","), self.external_id, keys.join(","));
-        let mut answer = self.call(&Call { path: "query", query: Some(&soql), ..Call::default() }, deadline).await?;
-        let mut rows = Vec::new();
+        let (mut asked, mut rows) = (Asked::First(soql), Vec::new());
         for _ in 0..PAGES {
-            let mut page = match self.parsed(&answer)? {
-                Value::Object(page) => page,
-                _ => return Err(unreadable()),
-            };
-            let Some(Value::Array(records)) = page.remove("records") else { return Err(unreadable()) };
-            rows.extend(records.into_iter().filter_map(|record| match record {
-                Value::Object(row) => Some(row),
-                _ => None,
-            }));
-            let next = page.get("nextRecordsUrl").and_then(Value::as_str).and_then(|url| url.split("/query/").nth(1));
+            let (page, next) = self.page(&asked, BATCH_MAX, deadline).await?;
+            rows.extend(page);
             let Some(next) = next else { return Ok(rows) };
-            let path = format!("query/{next}");
-            answer = self.call(&Call { path: &path, ..Call::default() }, deadline).await?;
+            asked = Asked::Next(next);
         }
         Err(unreadable())
+    }
+
+    /// One page of a query, and how the next one is asked for.
+    pub async fn page(
+        &self,
+        asked: &Asked,
+        at_most: usize,
+        deadline: Instant,
+    ) -> Result<(Vec<Row>, Option<String>), Reply> {
+        let options = at_most.clamp(BATCH_MIN, BATCH_MAX);
+        let headers = vec![("sforce-query-options", format!("batchSize={options}"))];
+        let path;
+        let call = match asked {
+            Asked::First(soql) => Call { path: "query", query: Some(soql), headers, ..Call::default() },
+            Asked::Next(locator) => {
+                path = format!("query/{locator}");
+                Call { path: &path, headers, ..Call::default() }
+            }
+        };
+        let answer = self.call(&call, deadline).await?;
+        let Value::Object(mut page) = self.parsed(&answer)? else { return Err(unreadable()) };
+        let Some(Value::Array(records)) = page.remove("records") else { return Err(unreadable()) };
+        let row = |record| if let Value::Object(row) = record { Some(row) } else { None };
+        let next = page.get("nextRecordsUrl").and_then(Value::as_str).and_then(|url| url.split("/query/").nth(1));
+        Ok((records.into_iter().filter_map(row).collect(), next.map(str::to_owned)))
     }
 
     /// Writes each record by itself; what became of each, in order.
@@ -89,13 +115,15 @@ impl Client {
         let path = format!("composite/sobjects/Lead/{}", self.external_id);
         let mut headers = Vec::new();
         if self.allow_duplicates {
-            headers.push(("sforce-duplicate-rule-header", "allowSave=true"));
+            headers.push(("sforce-duplicate-rule-header", "allowSave=true".to_owned()));
         }
         // "TRUE. Active assignment rules are applied for created or updated … Leads … the default value is TRUE":
         // https://developer.salesforce.com/docs/atlas.en-us.api_rest.meta/api_rest/headers_autoassign.htm
         match (intent, self.assign) {
-            (Intent::Update, _) | (Intent::Create, Some(false)) => headers.push(("sforce-auto-assign", "FALSE")),
-            (Intent::Create, Some(true)) => headers.push(("sforce-auto-assign", "TRUE")),
+            (Intent::Update, _) | (Intent::Create, Some(false)) => {
+                headers.push(("sforce-auto-assign", "FALSE".to_owned()))
+            }
+            (Intent::Create, Some(true)) => headers.push(("sforce-auto-assign", "TRUE".to_owned())),
             (Intent::Create, None) => {}
         }
         let body = Some(json!({ "allOrNone": false, "records": records }).to_string());
@@ -158,7 +186,7 @@ impl Client {
         headers.insert(AUTHORIZATION, bearer);
         headers.insert(ACCEPT, HeaderValue::from_static("application/json"));
         for (name, value) in &call.headers {
-            headers.insert(HeaderName::from_static(name), HeaderValue::from_static(value));
+            headers.insert(HeaderName::from_static(name), HeaderValue::from_str(value).map_err(unusable)?);
         }
         if let Some(body) = &call.body {
             headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json; charset=UTF-8"));

@@ -8,14 +8,15 @@ use async_trait::async_trait;
 use tokio::time::Instant;
 
 use crate::destination::http::{Http, HttpSettings, SetupError};
-use crate::destination::{Destination, Group, Inspect, Limits, Outcome, Parcel};
+use crate::destination::{Destination, Group, Inspect, Limits, Outcome, Page, Parcel};
+use crate::domain::found::Selection;
 use crate::domain::lead::Lead;
 use crate::domain::mapping::{MappedValue, Mapping};
 use crate::domain::reply::{OnUnknown, Reply};
 use crate::domain::route::DestinationName;
 use crate::telemetry::Telemetry;
 use auth::{Credential, Tokens};
-use client::Client;
+use client::{Asked, Client};
 use delivery::Delivery;
 use record::Shape;
 use refusals::Refusals;
@@ -27,6 +28,7 @@ pub mod probe;
 mod delivery;
 pub(in crate::destination::salesforce) mod record;
 pub(in crate::destination::salesforce) mod journey;
+mod listing;
 mod client;
 mod usage;
 mod codes;
@@ -170,5 +172,15 @@ impl Inspect for Rest {
 
     async fn remove(&self, lead: &Lead) -> Result<(), Reply> {
         self.client.delete(&lead.key.to_string(), self.deadline()).await
+    }
+
+    async fn page(&self, wanted: &Selection, at_most: usize, next: Option<&str>) -> Result<Page, Reply> {
+        let fields = [&["Id", "LastModifiedDate", record::DESCRIPTION][..], &self.read_fields()].concat();
+        let asked = match next {
+            Some(next) => Asked::Next(next.to_owned()),
+            None => Asked::First(listing::soql(&self.shape, &fields, wanted)),
+        };
+        let (rows, next) = self.client.page(&asked, at_most.min(listing::PAGE_MAX), self.deadline()).await?;
+        Ok(Page { leads: rows.iter().map(|row| listing::found(&self.shape, row)).collect(), next })
     }
 }

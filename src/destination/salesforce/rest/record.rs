@@ -46,7 +46,7 @@ impl Shape {
     }
 
     /// The field that one of our values goes into.
-    fn field_of(&self, value: LeadValue) -> Option<&str> {
+    pub fn field_of(&self, value: LeadValue) -> Option<&str> {
         let found = self.mappings.iter().find(|mapping| mapping.value == MappedValue::Of(value));
         found.map(|mapping| mapping.field.as_str())
     }
@@ -191,7 +191,7 @@ pub fn text_in<'a>(row: &'a Row, name: &str) -> &'a str {
 }
 
 /// `2026-11-22T03:04:05.000+0000`.
-fn time_in(row: &Row, name: &str) -> Option<Timestamp> {
+pub fn time_in(row: &Row, name: &str) -> Option<Timestamp> {
     jiff::fmt::strtime::parse("%Y-%m-%dT%H:%M:%S%.f%z", text_in(row, name)).ok()?.to_timestamp().ok()
 }
 

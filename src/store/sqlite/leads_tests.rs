@@ -1,0 +1,160 @@
+//! The table and its tail together, against what one would expect of a map.
+
+use std::path::Path;
+
+use proptest::prelude::*;
+
+use super::*;
+use crate::store::sqlite::file::StoreFile;
+use crate::store::sqlite::schema::LEDGER;
+use jiff::Timestamp;
+
+fn open(path: &Path) -> Connection {
+    StoreFile::new(path.to_owned(), &LEDGER, "f".into()).open_or_create().expect("the ledger opens")
+}
+
+/// Five leads a person.
+fn place(number: u8) -> Place {
+    let person = PersonKey::from_bytes([(number / 5).wrapping_mul(89); 16]);
+    let destination = DestinationName::parse(["contoso", "fabrikam"][usize::from(number % 2)]).expect("a name");
+    Place { person, lead: LeadKey::from_bytes([number.wrapping_mul(157); 16]), destination }
+}
+
+fn record_at(person: PersonKey, second: i64) -> Record {
+    let at = Timestamp::from_second(second).expect("a time");
+    Record {
+        offer: "a.b".into(),
+        person,
+        actions: BTreeMap::new(),
+        fields: BTreeMap::new(),
+        delivered_at: at,
+        last_event_at: at,
+        granted_at: at,
+        marked_for: None,
+    }
+}
+
+#[derive(Clone, Debug)]
+enum Act {
+    /// A transaction that keeps these leads.
+    Keep(Vec<u8>),
+    /// One that fails at its end.
+    Fail(Vec<u8>),
+    /// The owner starts anew.
+    Restart,
+    /// Another owner keeps a lead, and goes.
+    Another(u8),
+    /// Somebody beside the owner removes all leads of a person.
+    Removed(u8),
+}
+
+fn acts() -> impl Strategy<Value = Vec<Act>> {
+    let leads = || prop::collection::vec(any::<u8>(), 0..6);
+    let act = prop_oneof![
+        8 => leads().prop_map(Act::Keep),
+        1 => leads().prop_map(Act::Fail),
+        1 => Just(Act::Restart),
+        1 => any::<u8>().prop_map(Act::Another),
+        1 => any::<u8>().prop_map(Act::Removed),
+    ];
+    prop::collection::vec(act, 1..60)
+}
+
+/// So few are enough that every run indexes.
+const ENOUGH: usize = 9;
+
+type Model = BTreeMap<Place, i64>;
+
+fn transact(connection: &Connection, known: &mut Known, leads: &[u8], clock: &mut i64, commit: bool) -> Model {
+    connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+    let mut kept = Model::new();
+    let mut table = Leads::open(connection, known).expect("open");
+    for number in leads {
+        *clock += 1;
+        let place = place(*number);
+        let standing = table.get(&place).expect("read");
+        table.put(place.clone(), standing.as_ref(), &record_at(place.person, *clock)).expect("kept");
+        kept.insert(place, *clock);
+    }
+    drop(table);
+    known.before_commit(connection).expect("indexed");
+    connection.execute_batch(if commit { "COMMIT" } else { "ROLLBACK" }).expect("ended");
+    if commit {
+        known.committed();
+        return kept;
+    }
+    known.forget();
+    Model::new()
+}
+
+fn agree(connection: &Connection, known: &Known, model: &Model) {
+    let mut table = Leads::open(connection, known).expect("open");
+    for number in 0..=u8::MAX {
+        let found = table.get(&place(number)).expect("read").map(|standing| standing.record.last_event_at.as_second());
+        assert_eq!(found, model.get(&place(number)).copied(), "lead {number}");
+    }
+    for number in (0..=u8::MAX).step_by(15) {
+        let Place { person, lead, destination } = place(number);
+        let expected = model.get(&place(number)).map(|second| (destination, *second));
+        for person in [None, Some(person)] {
+            let found = of_lead(connection, lead, person).expect("read").into_iter();
+            let found: Vec<_> = found.map(|(name, record)| (name, record.last_event_at.as_second())).collect();
+            assert_eq!(found, Vec::from_iter(expected.clone()), "lead {number}, by those who look");
+        }
+    }
+    let counted: u64 = by_destination(connection).expect("counted").iter().map(|(_, count)| count).sum();
+    assert_eq!(counted, model.len() as u64);
+    for number in (0..=u8::MAX).step_by(5) {
+        let person = place(number).person;
+        let found = table.of_person(person).expect("read").into_iter();
+        let found: Vec<_> = found.map(|(lead, _, record)| (lead, record.last_event_at.as_second())).collect();
+        let of_person = model.iter().filter(|(place, _)| place.person == person);
+        assert_eq!(found, of_person.map(|(place, second)| (place.lead, *second)).collect::<Vec<_>>());
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 24, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn every_lead_is_found_whatever_is_indexed_and_whoever_owned_the_file_before(acts in acts()) {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("ledger.db");
+        let (connection, mut known) = (open(&path), Known::nothing(ENOUGH));
+        let (mut model, mut clock) = (Model::new(), 0);
+        for act in acts {
+            match act {
+                Act::Keep(leads) => model.extend(transact(&connection, &mut known, &leads, &mut clock, true)),
+                Act::Fail(leads) => drop(transact(&connection, &mut known, &leads, &mut clock, false)),
+                Act::Restart => known = Known::nothing(ENOUGH),
+                Act::Another(lead) => {
+                    let mut theirs = Known::nothing(ENOUGH);
+                    model.extend(transact(&open(&path), &mut theirs, &[lead], &mut clock, true));
+                }
+                Act::Removed(number) => {
+                    let person = place(number).person;
+                    let delete = "DELETE FROM leads WHERE person = ?1";
+                    open(&path).execute(delete, [person.as_bytes()]).expect("removed");
+                    model.retain(|place, _| place.person != person);
+                }
+            }
+            agree(&connection, &known, &model);
+        }
+        let rows: u32 = one(&connection, "SELECT count(*) FROM leads").expect("counted");
+        prop_assert_eq!(rows as usize, model.len(), "each lead once");
+        let dangling = "SELECT count(*) FROM lead_index WHERE id NOT IN (SELECT id FROM leads)";
+        prop_assert_eq!(one::<u32>(&connection, dangling).expect("counted"), 0, "nothing is left of who was removed");
+    }
+}
+
+#[test]
+fn what_was_indexed_is_not_read_again_at_the_start() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (connection, mut known) = (open(&folder.path().join("ledger.db")), Known::nothing(ENOUGH));
+    for number in 0..100 {
+        transact(&connection, &mut known, &[number], &mut 0, true);
+    }
+    let left = unindexed(&connection).expect("read").len();
+    assert!(left < 2 * ENOUGH, "{left} leads are read at the start");
+    assert!(one::<u32>(&connection, "SELECT count(*) FROM lead_index").expect("counted") > 80);
+}
