@@ -199,7 +199,7 @@ async fn what_cannot_be_read_is_said_plainly() {
         program("kind = \"salesforce-web-to-lead\"\noid = \"00D5g0000000001\"\nendpoint = \"https://a.example/x\"\n");
     let ended = form.run(&["lead", "list", "contoso"]);
     assert_eq!((ended.code, ended.out.as_str()), (64, ""));
-    assert!(ended.err.contains("contoso cannot be read: this destination only takes leads"), "{}", ended.err);
+    assert!(ended.err.contains("contoso cannot be read: a form only takes leads"), "{}", ended.err);
     let unknown = form.run(&["lead", "list", "nobody"]);
     assert!(unknown.code == 64 && unknown.err.contains("there is no destination nobody"), "{}", unknown.err);
     let azurite = Azurite::new().await;

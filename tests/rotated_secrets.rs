@@ -9,8 +9,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use leadrelay::config::Config;
+use leadrelay::destination::Destination;
 use leadrelay::destination::memory::{Fault as Memory, MemoryDestination};
 use leadrelay::destination::renewing::Renewing;
+use leadrelay::domain::found::Selection;
 use leadrelay::domain::reply::{Code, Reply};
 use leadrelay::sandbox::Options;
 use leadrelay::steps::Steps;
@@ -99,6 +101,17 @@ async fn of_a_batch_only_what_was_refused_is_sent_again() {
     assert_eq!(create(&destination, &leads).await, each(CREATED, 3));
     assert_eq!((old.holdings().len(), new.holdings().len()), (2, 1));
     assert!(new.held(key).is_some());
+}
+
+#[tokio::test]
+async fn leads_are_read_back_with_the_secret_that_the_file_holds_by_now() {
+    let azurite = Azurite::new().await;
+    assert_eq!(create(&azurite.destination(), &leads(3)).await, each(CREATED, 3));
+    let old = azurite.open(azurite.settings(&format!("AccountName={};AccountKey=QUJD", azurite.account)));
+    let new: Arc<dyn Destination> = Arc::new(azurite.destination());
+    let destination = Renewing::new(Arc::new(old), Box::new(move || Some(Arc::clone(&new))));
+    let page = destination.inspect().unwrap().page(&Selection::default(), 10, None).await;
+    assert_eq!(page.map(|page| page.leads.len()), Ok(3));
 }
 
 fn connection_string(azurite: &Azurite, credential: &str) -> String {

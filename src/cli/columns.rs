@@ -44,8 +44,8 @@ fn narrow<const N: usize>(widths: &mut [usize; N], whole: usize, width: usize) {
     }
 }
 
-/// A Chinese character takes two columns.
-fn padded(cell: &str, width: usize) -> String {
+/// Exactly so wide. A Chinese character takes two columns.
+pub fn padded(cell: &str, width: usize) -> String {
     let mut text = cell.to_owned();
     if text.width() > width {
         text.clear();

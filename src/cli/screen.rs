@@ -67,6 +67,12 @@ pub fn terminal_width() -> usize {
     if told == 0 { 80 } else { told.clamp(60, 120) }
 }
 
+/// Lines to write in; twenty-four where there is no terminal.
+pub fn terminal_height() -> usize {
+    let told = rustix::termios::tcgetwinsize(std::io::stdout()).map_or(0, |size| usize::from(size.ws_row));
+    if told == 0 { 24 } else { told.max(8) }
+}
+
 /// `leadrelay.toml:3: error: broker.url is missing`, and the mend on a line of its own.
 pub fn problem(problem: &Problem, paint: Paint) -> String {
     let severity = match problem.severity {

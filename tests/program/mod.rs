@@ -1,6 +1,6 @@
 //! The real binary, run to its end.
 
-use std::io::Write;
+use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
 
@@ -55,7 +55,9 @@ impl Program {
             .stderr(Stdio::piped())
             .spawn()
             .expect("the binary");
-        child.stdin.take().expect("a pipe").write_all(input.as_bytes()).expect("it reads, or has ended in peace");
+        let written = child.stdin.take().expect("a pipe").write_all(input.as_bytes());
+        // One that has ended before it read has closed the pipe.
+        assert!(written.is_ok() || written.is_err_and(|error| error.kind() == ErrorKind::BrokenPipe));
         let output = child.wait_with_output().expect("its output");
         let text = |bytes| String::from_utf8(bytes).expect("UTF-8");
         Ended { code: output.status.code().expect("no signal"), out: text(output.stdout), err: text(output.stderr) }

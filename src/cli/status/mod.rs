@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use clap::Args;
 
-use super::screen::{Paint, terminal_width};
+use super::screen::{Paint, terminal_height, terminal_width};
 use super::{ConfigFile, Exit, wait_for};
 use crate::app::status::{Observer, Status};
 use crate::app::stop_on_signal;
@@ -68,11 +68,41 @@ impl Arguments {
             // Over what was there, line by line: nothing flickers.
             (true, true) => {
                 let begin = if before.is_none() { "\x1b[2J\x1b[H" } else { "\x1b[H" };
+                let text = fitted(&text, terminal_height());
                 write!(out, "{begin}{}\x1b[J", text.replace('\n', "\x1b[K\n"))?;
             }
             (true, false) => writeln!(out, "{text}")?,
             (false, _) => out.write_all(text.as_bytes())?,
         }
         Ok(out.flush()?)
+    }
+}
+
+/// What is taller than the terminal would scroll, and its beginning with it: first blank lines go, then the end.
+fn fitted(text: &str, height: usize) -> String {
+    // The cursor stands below the last line.
+    let room = height.saturating_sub(1);
+    let mut lines: Vec<&str> = text.lines().collect();
+    while lines.len() > room {
+        let Some(blank) = lines.iter().rposition(|line| line.is_empty()) else { break };
+        lines.remove(blank);
+    }
+    let beyond = lines.len().saturating_sub(room);
+    if beyond == 0 {
+        return lines.join("\n") + "\n";
+    }
+    let shown = room.saturating_sub(1);
+    format!("{}\n… {} lines more: a taller terminal shows them\n", lines[..shown].join("\n"), lines.len() - shown)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_screen_that_is_too_tall_loses_its_blank_lines_and_then_its_end() {
+        assert_eq!(fitted("a\n\nb\n", 4), "a\n\nb\n");
+        assert_eq!(fitted("a\n\nb\n\nc\n", 5), "a\n\nb\nc\n");
+        assert_eq!(fitted("a\nb\nc\nd\n", 4), "a\nb\n… 2 lines more: a taller terminal shows them\n");
     }
 }

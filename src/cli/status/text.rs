@@ -8,6 +8,7 @@ use jiff::Timestamp;
 use super::json::order_of;
 use crate::app::Queue;
 use crate::app::status::{LaneSeen, Observer, QueueSeen, Status, WorkerSeen};
+use crate::cli::columns::padded;
 use crate::cli::screen::{Paint, age, grouped, until};
 use crate::config::{Config, Store};
 use crate::domain::order::{Kept, Ordered};
@@ -71,11 +72,13 @@ impl Scene<'_> {
         };
         let queues: Vec<&QueueSeen> = broker.queues.iter().filter(shown).collect();
         let width = queues.iter().map(|queue| queue.name.chars().count()).chain([20]).max().unwrap_or_default();
+        // What stands beside them has room too.
+        let width = width.min(self.width.saturating_sub(2 + 9 + 2 + 25));
         let mut text = format!("{:<width$}  {:>9}\n", "QUEUE", "MESSAGES");
         for queue in queues {
             let messages = queue.messages.map_or_else(|| "missing".to_owned(), grouped);
             let aside = self.beside(queue);
-            writeln!(text, "{}", format!("{:<width$}  {messages:>9}  {aside}", queue.name).trim_end())
+            writeln!(text, "{}", format!("{}  {messages:>9}  {aside}", padded(&queue.name, width)).trim_end())
                 .expect("a string takes all that is written");
         }
         let empty = broker.queues.iter().filter(|queue| matches!(queue.queue, Queue::Retry(_)));
@@ -120,6 +123,7 @@ impl Scene<'_> {
     fn destinations(&self) -> String {
         let names: Vec<&DestinationName> = self.config.destinations.iter().map(|found| &found.name).collect();
         let width = names.iter().map(|name| name.as_str().len()).chain([20]).max().unwrap_or_default();
+        let width = width.min(self.width.saturating_sub(2 + 11 + 2 + 8 + 2 + 3));
         let mut text = format!("{:<width$}  {:<11}  {:<8}  WHY\n", "DESTINATION", "STATE", "SINCE");
         for name in names {
             let (lane, order) = (self.lane(name), self.order(name));
@@ -131,7 +135,7 @@ impl Scene<'_> {
             let why = wrapped(&why(lane, order, self.status.at), self.width, column);
             let why = if column == 4 && !why.is_empty() { format!("\n    {why}") } else { why };
             let painted = self.painted(&state, 11);
-            writeln!(text, "{}", format!("{:<width$}  {painted}  {since:<8}  {why}", name.as_str()).trim_end())
+            writeln!(text, "{}", format!("{}  {painted}  {since:<8}  {why}", padded(name.as_str(), width)).trim_end())
                 .expect("a string takes all that is written");
         }
         text
