@@ -5,18 +5,9 @@ mod support;
 
 use std::collections::BTreeMap;
 use std::path::Path;
-use std::process::{Command, Output};
-use std::sync::Arc;
+use std::process::Output;
 use std::time::Duration;
 
-use leadrelay::clock::Clock;
-use leadrelay::domain::dead_letter::Cause;
-use leadrelay::domain::envelope::{Message, Properties};
-use leadrelay::domain::lead_key::Keyring;
-use leadrelay::office::letter;
-use leadrelay::store::dead_letters::{Act, DeadLetters, Entry, Filter};
-use leadrelay::store::sqlite::SqliteLetters;
-use leadrelay::telemetry::Telemetry;
 use rusqlite::Connection;
 use serde_json::Value;
 use support::amqp;
@@ -344,76 +335,4 @@ fn without_an_office_letters_stay_in_the_queue_and_are_listed_and_explained_ther
     assert_eq!(rig.messages_in("dead").len(), 1, "it stays there");
     let wrong = rig.command("leadrelay.toml").args(["dead", "list", "--email", "a@b.c"]).output().unwrap();
     assert_eq!(wrong.status.code(), Some(64));
-}
-
-/// Each page of the guide with the commands in it.
-fn pages(guide: &str) -> Vec<(String, Vec<String>)> {
-    let mut pages = vec![("the guide".to_owned(), Vec::new())];
-    let mut in_console = false;
-    for line in guide.lines() {
-        if let Some(reason) = line.strip_prefix("### ") {
-            pages.push((reason.to_owned(), Vec::new()));
-        }
-        in_console = if in_console { line != "```" } else { line == "```console" };
-        if let Some(command) = line.strip_prefix("$ ").filter(|_| in_console) {
-            pages.last_mut().unwrap().1.push(command.to_owned());
-        }
-    }
-    pages
-}
-
-/// One dead letter of each reason, as a worker or the broker makes it.
-async fn fill(rig: &Rig) -> BTreeMap<&'static str, Entry> {
-    let keyring = Keyring::new(b"a secret of the tests' own");
-    let path = rig.path("ledger.letters.db");
-    let store = SqliteLetters::create(&path, &keyring, Arc::new(Telemetry::new())).unwrap();
-    let now = Clock::System.now();
-    let letter = |cause: Cause| {
-        let body = event(&format!("canary-{cause}@example.com"), "contoso.appliance");
-        let mut letter = letter::of(Message { body: body.into(), properties: Properties::default() }, &keyring, now);
-        letter.facts.cause = cause;
-        letter
-    };
-    store.take_in(Cause::ALL.map(letter).into(), Act::of_the_worker(now)).await.unwrap();
-    let entries = store.list(Filter::default(), None, 100).await.unwrap();
-    entries.into_iter().map(|entry| (entry.facts.cause.name(), entry)).collect()
-}
-
-#[tokio::test(flavor = "multi_thread")]
-async fn the_operations_guide_has_a_page_for_each_reason_and_its_commands_run() {
-    let rig = Rig::new("guide");
-    let letters = fill(&rig).await;
-    // The lead of which it was unknown whether it had arrived: it had.
-    let worker = start(&rig);
-    amqp::publish_raw(&rig, &inbox(&rig), &event("canary-unknown@example.com", "contoso.appliance"), "unknown");
-    wait_until(MINUTE, "it is delivered", || rig.rows().len() == 1);
-    assert_eq!(worker.stop().code(), Some(0));
-    std::fs::write(rig.path("event.json"), event("canary@example.com", "contoso.appliance")).unwrap();
-    let pages = pages(include_str!("../docs/operating.md"));
-    let reasons: Vec<_> = pages[1..].iter().map(|(reason, _)| reason.as_str()).collect();
-    assert_eq!(reasons, Cause::ALL.map(Cause::name), "the pages");
-    let text = include_str!("../docs/operating.md");
-    for part in ["**Meaning.**", "**Impact.**", "**Diagnosis.**", "**Mending.**"] {
-        assert_eq!(text.matches(part).count(), Cause::ALL.len(), "{part}");
-    }
-    let mut run = 0;
-    for (page, commands) in &pages {
-        let letter = letters.get(page.as_str()).unwrap_or(&letters["rejected"]);
-        for command in commands {
-            let command = command.replace("DEAD-ID", &letter.id.to_string()[..12]).replace("NAME", "contoso-table");
-            let command = command.replace("LEADKEY", &letter.facts.lead.unwrap().to_string());
-            let ended = in_shell(&rig, &command);
-            let said = String::from_utf8_lossy(&ended.stderr).into_owned() + &String::from_utf8_lossy(&ended.stdout);
-            assert!(ended.status.success(), "{page}: {command}: {said}");
-            run += 1;
-        }
-    }
-    assert!(run > 30, "{run}");
-}
-
-fn in_shell(rig: &Rig, command: &str) -> Output {
-    let program = Path::new(env!("CARGO_BIN_EXE_leadrelay")).parent().unwrap();
-    let path = format!("{}:{}", program.display(), std::env::var("PATH").unwrap());
-    let mut shell = Command::new("sh");
-    shell.args(["-c", command]).current_dir(rig.folder.path()).env("PATH", path).output().unwrap()
 }

@@ -156,6 +156,33 @@ async fn a_letter_that_expired_thirty_days_ago_is_replayed_with_its_trace_and_id
 }
 
 #[tokio::test(start_paused = true)]
+async fn the_worker_counts_plans_that_have_not_ended_and_the_new_fates_of_their_letters() {
+    let world = world();
+    let ids = dead(&world, 3).await;
+    let life = world.start().await;
+    let replayer = replayer(&world, "olga", Some(&life.telemetry));
+    let plan = replayer.freeze(ids, &kept(Terms::default()), "").await.unwrap();
+    let told = async |state: &str, count: u32, delivered: &str| {
+        // Longer than between two looks.
+        tokio::time::sleep(Duration::from_secs(20)).await;
+        let metrics = life.telemetry.metrics.render();
+        assert!(metrics.contains(&format!("leadrelay_office_plans{{state=\"{state}\"}} {count}\n")), "{metrics}");
+        let ended = metrics.lines().find(|line| line.starts_with("leadrelay_replays_ended_total"));
+        assert_eq!(ended.unwrap_or_default(), delivered);
+    };
+    told("running", 1, "").await;
+    let act = Act::of_the_worker(world.clock.now());
+    world.letters.change_plan(plan.id, PlanState::Paused("olga has lunch".into()), act).await.unwrap();
+    told("paused", 1, "").await;
+    resume(&world, &plan).await;
+    run(&replayer, &plan, Terms::default()).await.unwrap();
+    let delivered = "leadrelay_replays_ended_total{ending=\"delivered\"} 3";
+    told("running", 0, delivered).await;
+    told("paused", 0, delivered).await;
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
 async fn a_replay_makes_no_consent_later_than_it_was() {
     let world = world();
     // The event has no time of its own, so that its consent is as old as its first receipt.

@@ -1,12 +1,15 @@
-//! What the office of the ledger's owner does beside taking letters in: counts them for whoever watches, and removes
-//! what was settled long ago.
+//! What the office of the ledger's owner does beside taking letters in: counts them for whoever watches, tells how plans
+//! of replay go, which run at operators' terminals and have nobody else to tell, and removes what was settled long ago.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use jiff::SignedDuration;
 use tokio::time::{Instant, timeout};
 use tokio_util::sync::CancellationToken;
 
+use super::replay::ended_of;
+use super::replay::plans::{Plan, PlanId, PlanState};
 use super::{ANSWER_TIMEOUT, Parts};
 use crate::domain::dead_letter::StateName;
 use crate::store::dead_letters::{Aspect, Filter};
@@ -17,11 +20,16 @@ const PURGE_EVERY: Duration = Duration::from_secs(60 * 60);
 /// Letters removed in one transaction: it bounds how long others wait for it.
 const PURGE_BATCH: usize = 500;
 
+/// Plans that are looked at: each look counts the letters of each.
+const LATEST_PLANS: usize = 20;
+
 /// Until `stop`.
 pub async fn run(parts: Parts, stop: CancellationToken) {
+    let mut plans = Plans::default();
     let mut purge_at = Instant::now();
     loop {
         count(&parts).await;
+        plans.look(&parts).await;
         if Instant::now() >= purge_at {
             purge_at = Instant::now() + PURGE_EVERY;
             purge(&parts, &stop).await;
@@ -43,6 +51,32 @@ async fn count(parts: &Parts) {
             _ => None,
         });
         parts.telemetry.letters_counted(&counts.collect());
+    }
+}
+
+/// The latest plans as they stood at the last look.
+#[derive(Default)]
+struct Plans(Option<BTreeMap<PlanId, PlanState>>);
+
+impl Plans {
+    async fn look(&mut self, parts: &Parts) {
+        let Ok(Ok(plans)) = timeout(ANSWER_TIMEOUT, parts.letters.plans(LATEST_PLANS)).await else { return };
+        let count = |is: fn(&PlanState) -> bool| plans.iter().filter(|plan| is(&plan.state)).count();
+        let running = count(|state| *state == PlanState::Running);
+        parts.telemetry.plans_counted(running, count(|state| matches!(state, PlanState::Paused(_))));
+        for plan in plans.iter().rev().filter(|plan| self.is_news(plan)) {
+            let why = if let PlanState::Paused(why) = &plan.state { Some(why.as_str()) } else { None };
+            parts.telemetry.plan_changed(plan.id.0, plan.state.name(), why, ended_of(&plan.members), plan.members.dead);
+        }
+        self.0 = Some(plans.into_iter().map(|plan| (plan.id, plan.state)).collect());
+    }
+
+    /// What had ended before the first look is not.
+    fn is_news(&self, plan: &Plan) -> bool {
+        match &self.0 {
+            Some(before) => before.get(&plan.id) != Some(&plan.state),
+            None => matches!(plan.state, PlanState::Running | PlanState::Paused(_)),
+        }
     }
 }
 

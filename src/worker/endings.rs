@@ -23,8 +23,9 @@ fn ended(settlement: &Settlement) -> Option<Ended> {
 }
 
 pub async fn record(shop: &Shop, settlements: &[Settlement]) {
-    let Some(office) = &shop.office else { return };
     let endings: Vec<Ended> = settlements.iter().filter_map(ended).collect();
+    endings.iter().for_each(|ended| shop.telemetry.replay_ended(ended.ending.as_str()));
+    let Some(office) = &shop.office else { return };
     let (count, act) = (endings.len(), Act::of_the_worker(shop.clock.now()));
     let record = tokio::time::timeout(PATIENCE, office.record_endings(endings, act));
     let recorded = shop.steps.around(Step::RecordEndings, record).await;

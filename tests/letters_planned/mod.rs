@@ -212,6 +212,9 @@ pub async fn a_message_that_died_and_lived_on_has_ended_as_it_ended_last(store: 
     next(&*handle, one(&plan), 1).await;
     handle.mark_published(plan.id, ids.clone(), act(1)).await.unwrap();
     end(&*handle, ids[0], 1, Ending::Dead).await;
+    let died = entry(&*handle, ids[0]).await.version;
+    end(&*handle, ids[0], 1, Ending::Dead).await;
+    assert_eq!(entry(&*handle, ids[0]).await.version, died, "told twice, after a crash, it died once");
     end(&*handle, ids[0], 1, Ending::Delivered).await;
     assert_eq!(entry(&*handle, ids[0]).await.ending, Some(Ending::Delivered));
     assert_eq!(members(&*handle, &plan).await, Members { delivered: 1, ..Members::default() });

@@ -184,6 +184,25 @@ impl Rig {
         assert!(publish.stdout(out).status().unwrap().success(), "publish.py failed");
     }
 
+    /// Puts this many dead letters of six reasons into the dead queue, past any worker; what they are, as JSON.
+    pub fn bury(&self, count: u32) -> Vec<serde_json::Value> {
+        let mut bury = python("bury.py");
+        bury.args(["--url", &self.amqp_url, "--prefix", &self.prefix, "--count", &count.to_string()]);
+        let buried = output(&mut bury);
+        fs::write(self.path("confirmed.jsonl"), &buried).unwrap();
+        json_lines(&buried)
+    }
+
+    /// The verdict of the independent checker on what was buried: each replayed once, by one plan, no faster than this.
+    pub fn check_replays(&self, rate: u32) -> serde_json::Value {
+        let mut checker = python("check_replays.py");
+        checker.arg("--buried").arg(self.path("confirmed.jsonl")).arg("--office").arg(self.path("ledger.letters.db"));
+        let checked = checker.args(["--rate", &rate.to_string()]).output().unwrap();
+        let said = String::from_utf8_lossy(&checked.stdout).into_owned();
+        assert!(checked.status.success(), "{said}{}", String::from_utf8_lossy(&checked.stderr));
+        serde_json::from_str(&said).unwrap()
+    }
+
     /// Publishes what no decent producer would, and appends what was confirmed.
     pub fn publish_hostile(&self) {
         let out = File::options().create(true).append(true).open(self.path("confirmed.jsonl")).unwrap();

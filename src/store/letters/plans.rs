@@ -155,8 +155,14 @@ pub(in crate::store) fn give_back<R: Rows>(
 pub(in crate::store) fn record_endings<R: Rows>(rows: &mut R, endings: &[Ended], act: &Act) -> Result<(), R::Fault> {
     for &Ended { id, generation, ending } in endings {
         let Some(entry) = rows.entry(id)?.filter(|entry| entry.generation == generation) else { continue };
-        // It died and lived on: a crash between a dead letter and its acknowledgement lets a message end twice.
-        if !matches!(entry.ending, None | Some(Ending::Dead)) {
+        // A crash between a dead letter and its acknowledgement lets a message end twice: dead again, which is nothing
+        // new, or it lives on.
+        let is_new = match entry.ending {
+            None => true,
+            Some(Ending::Dead) => ending != Ending::Dead,
+            Some(_) => false,
+        };
+        if !is_new {
             continue;
         }
         let published = match entry.state {

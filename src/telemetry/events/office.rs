@@ -48,6 +48,25 @@ impl Telemetry {
         tracing::error!(%why, "the office takes no letters in; they stay in the dead queue, and everything else goes on");
     }
 
+    /// Of the latest plans of replay.
+    pub fn plans_counted(&self, running: usize, paused: usize) {
+        for (state, count) in [("running", running), ("paused", paused)] {
+            self.metrics.office_plans.with_label_values(&[state]).set(count.try_into().unwrap_or(i64::MAX));
+        }
+    }
+
+    /// A plan was begun, paused, resumed or ended since the last look.
+    pub fn plan_changed(&self, plan: u64, state: &str, paused_why: Option<&str>, ended: u64, dead: u64) {
+        match paused_why {
+            Some(why) => tracing::warn!(plan, ended, dead, why, "a plan of replay is paused"),
+            None => tracing::info!(plan, ended, dead, "a plan of replay is {state}"),
+        }
+    }
+
+    pub fn replay_ended(&self, ending: &str) {
+        self.metrics.replays_ended.with_label_values(&[ending]).inc();
+    }
+
     pub fn endings_unrecorded(&self, count: usize, why: &impl Display) {
         self.metrics.office_endings_lost.inc_by(count as u64);
         tracing::warn!(count, %why, "the office was not told how replayed letters ended");
