@@ -7,7 +7,7 @@ mod support;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::process::{Child, ExitStatus};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 use serde_json::{Value, json};
@@ -97,11 +97,8 @@ impl Operator {
 
 #[test]
 fn twenty_thousand_letters_are_each_replayed_once_by_two_operators_through_kills_of_everything() {
-    let began = Instant::now();
-    let at = |what: &str| println!("{:>6.1} s: {what}", began.elapsed().as_secs_f64());
     let rig = Rig::new("plans");
     let buried = rig.bury(LETTERS);
-    at("buried");
     // Killed between a commit and its acknowledgement: the same letters come again.
     let mut worker = rig.start(&[("LEADRELAY_CRASH_AT", "take_in.after:3")]);
     assert!(worker.wait(MINUTE).is_some_and(|status| !status.success()), "it did not crash");
@@ -109,9 +106,7 @@ fn twenty_thousand_letters_are_each_replayed_once_by_two_operators_through_kills
     assert!((1..LETTERS).contains(&before), "{before}");
     let worker = rig.start(&[]);
     wait_until(2 * MINUTE, "all are in the office", || in_office(&rig, "letters") >= LETTERS);
-    at("taken in");
     operators_find_them(&rig, &buried);
-    at("found");
 
     let rate = RATE.to_string();
     // Dies with a batch in hand that is taken and not published: nobody else tells what became of it.
@@ -125,7 +120,6 @@ fn twenty_thousand_letters_are_each_replayed_once_by_two_operators_through_kills
     assert!(boris.child.try_wait().unwrap().is_none(), "too late to kill it: {}", boris.said());
     boris.kill();
     worker.kill();
-    at("killed");
     let taken = in_office(&rig, "letters WHERE generation > 0");
     assert!((500..LETTERS - 5_000).contains(&taken), "{taken} were in hand already");
     let worker = rig.start(&[]);
@@ -139,11 +133,9 @@ fn twenty_thousand_letters_are_each_replayed_once_by_two_operators_through_kills
     assert_eq!((ends[0].0, ends[1].0), (Some(0), Some(1)), "{ends:#?}");
     assert!(ends[1].1.contains(&format!("works on plan {} now", plans[0])), "{}", ends[1].1);
     assert_eq!(other.end().code(), Some(0), "{}", other.said());
-    at("resumed");
     rig.wait_until_drained(MINUTE);
     wait_until(MINUTE, "each has ended", || in_office(&rig, "letters WHERE ending IS NOT NULL") == LETTERS);
     assert_eq!(worker.stop().code(), Some(0));
-    at("drained");
     let log = fs::read_to_string(rig.path("worker.log")).unwrap();
     assert!(log.contains("a plan of replay is running"), "the worker's log tells of plans");
 
@@ -155,7 +147,6 @@ fn twenty_thousand_letters_are_each_replayed_once_by_two_operators_through_kills
     let malformed = counted(&buried, &["reason"])[&vec![Some("malformed".to_owned())]];
     let expected = json!({ "delivered": u64::from(LETTERS) - malformed, "dead": malformed });
     assert_eq!((&verdict["fates"], &verdict["unconfirmed"]), (&expected, &json!(0)));
-    at("checked");
 }
 
 /// Listed, grouped and filtered they are as many as were buried; and what a plan would do is told, and nothing done.
