@@ -200,6 +200,21 @@ fn an_ingester_killed_between_commit_and_acknowledgement_doubles_nothing() {
     assert_eq!(worker.stop().code(), Some(0));
 }
 
+/// An event whose phone is a number.
+fn mendable() -> String {
+    event("canary@example.com", "contoso.appliance").replace("\"Dashan\"", "\"Dashan\", \"Phone\": 4711")
+}
+
+/// A worker that runs, the one letter in its office, and an editor for it, `editor.sh`.
+fn one_letter(rig: &Rig, editor: &str) -> (Worker, String) {
+    let worker = start(rig);
+    amqp::publish_raw(rig, &inbox(rig), &mendable(), "mendable");
+    wait_until(MINUTE, "it is in the office", || rig.letters().len() == 1);
+    std::fs::write(rig.path("editor.sh"), editor).unwrap();
+    let id = lines(&rig.run(&["dead", "list", "--json"]))[0]["dead_id"].as_str().unwrap().to_owned();
+    (worker, id)
+}
+
 /// An editor that looks at what it is opened on, then makes a text of the phone.
 const MENDS: &str = r#"#!/bin/sh
 stat -c '%a %n' "$(dirname "$1")" "$1" > opened
@@ -209,12 +224,8 @@ sed -i 's/"Phone": 4711/"Phone": "4711"/' "$1"
 #[test]
 fn a_letter_is_mended_in_an_editor_replayed_and_delivered_and_its_consent_is_nobodys_to_change() {
     let rig = Rig::new("mended");
-    let worker = start(&rig);
-    let body = event("canary@example.com", "contoso.appliance").replace("\"Dashan\"", "\"Dashan\", \"Phone\": 4711");
-    amqp::publish_raw(&rig, &inbox(&rig), &body, "mendable");
-    wait_until(MINUTE, "it is in the office", || rig.letters().len() == 1);
-    let id = lines(&rig.run(&["dead", "list", "--json"]))[0]["dead_id"].as_str().unwrap().to_owned();
-    std::fs::write(rig.path("mends.sh"), MENDS).unwrap();
+    let (worker, id) = one_letter(&rig, MENDS);
+    let body = mendable();
     let edit = |editor: &str, arguments: &[&str]| {
         let mut command = rig.command("leadrelay.toml");
         let command = command.args(["dead", "edit", &id, "--why", "a number"]).args(arguments);
@@ -230,8 +241,8 @@ fn a_letter_is_mended_in_an_editor_replayed_and_delivered_and_its_consent_is_nob
     };
     check("true", &[], 0, "nothing is changed");
     check("false", &[], 1, "the editor (false) ended with exit status: 1; nothing was done");
-    check("sh mends.sh", &[], 64, "add --yes");
-    check("sh -c 'sh mends.sh \"$1\"; sed -i s/true/false/ \"$1\"' sh", &["--yes"], 1, "/Consent is the customer's");
+    check("sh editor.sh", &[], 64, "add --yes");
+    check("sh -c 'sh editor.sh \"$1\"; sed -i s/true/false/ \"$1\"' sh", &["--yes"], 1, "/Consent is the customer's");
     check("true", &["--set", "/CustomerInfo/Title=CTO", "--yes"], 1, "/CustomerInfo/Phone is a number");
     let other = "/CustomerInfo/Email=somebody@example.com";
     check(
@@ -240,10 +251,10 @@ fn a_letter_is_mended_in_an_editor_replayed_and_delivered_and_its_consent_is_nob
         1,
         "/CustomerInfo/Email would be another",
     );
-    check("sh mends.sh", &["--dry-run"], 0, "would be sent");
+    check("sh editor.sh", &["--dry-run"], 0, "would be sent");
     let dead = serde_json::from_str::<Value>(&rig.run(&["dead", "show", &id, "--json"])).unwrap();
     assert!(dead["state"] == "dead" && dead["replays"] == 0, "nothing was done: {dead}");
-    check("sh mends.sh", &["--yes", "--json"], 0, r#""pointer":"/CustomerInfo/Phone""#);
+    check("sh editor.sh", &["--yes", "--json"], 0, r#""pointer":"/CustomerInfo/Phone""#);
 
     wait_until(MINUTE, "it is delivered", || rig.rows().len() == 1);
     let opened = std::fs::read_to_string(rig.path("opened")).unwrap();
@@ -263,6 +274,33 @@ fn a_letter_is_mended_in_an_editor_replayed_and_delivered_and_its_consent_is_nob
     let first = rig.run(&["dead", "show", &id, "--original", "--reveal", "--why", "comparing"]);
     assert!(first.contains("\"Phone\": 4711\n"), "{first}");
     check("true", &[], 1, "is replayed; nothing was done");
+    assert_eq!(worker.stop().code(), Some(0));
+}
+
+/// An editor that makes a fault the first time, and mends it the second.
+const SECOND_TIME: &str = r#"#!/bin/sh
+if grep -q '"Phone": 4711' "$1"; then
+    sed -i 's/"Phone": 4711/"Phone": ["4711"]/' "$1"
+else
+    sed -i 's/"Phone": \["4711"\]/"Phone": "4711"/' "$1"
+fi
+"#;
+
+#[test]
+fn on_a_terminal_a_fault_is_told_and_the_editor_opened_again_with_what_was_written() {
+    let rig = Rig::new("again");
+    let (worker, id) = one_letter(&rig, SECOND_TIME);
+    let steps = r#"[["again? [y/N]", "y\n"], ["the letter? [y/N]", "y\n"]]"#;
+    let mut terminal = Command::new("python3");
+    terminal.arg(concat!(env!("CARGO_MANIFEST_DIR"), "/tests/python/at_terminal.py")).arg(steps);
+    terminal.arg(env!("CARGO_BIN_EXE_leadrelay")).args(["dead", "edit", &id, "--why", "a number"]);
+    let terminal = terminal.current_dir(rig.folder.path()).env_remove("VISUAL").env("EDITOR", "sh editor.sh");
+    let ended = terminal.output().unwrap();
+    let shown = String::from_utf8_lossy(&ended.stdout).into_owned() + &String::from_utf8_lossy(&ended.stderr);
+    assert!(ended.status.success() && shown.contains("1 delivered"), "{shown}");
+    assert!(shown.contains("/CustomerInfo/Phone is an array"), "{shown}");
+    assert!(!shown.contains("canary@"), "{shown}");
+    assert_eq!(rig.rows().len(), 1);
     assert_eq!(worker.stop().code(), Some(0));
 }
 

@@ -66,8 +66,9 @@ async fn one_failing_call_of_a_group_fails_alone() {
     let leads: Vec<_> = (0..4).map(|n| lead(&format!("{n}@example.com"), 0)).collect();
     deliver(&ledger, &leads[0]).await;
     let (one, void) = (granted(&ledger, &leads[1]).await, granted(&ledger, &leads[2]).await);
+    let other = Connection::open(&path).expect("the file opens");
+    other.execute("UPDATE leads SET record = x'09'", []).expect("damaged");
     let lock = hold(&path);
-    lock.execute("UPDATE leads SET record = x'09'", []).expect("damaged");
     let mut first = Box::pin(ledger.withdraw(vec![]));
     assert!(futures_util::poll!(&mut first).is_pending());
     let mut group = Box::pin(async {

@@ -142,7 +142,9 @@ impl Bench {
             ("events/s", count / took),
             ("CPU µs", worker.cpu()?.as_secs_f64() * 1e6 / count),
             ("MiB", worker.peak_memory()?),
-            ("mean batch", metrics.mean_batch()),
+            ("mean batch", metrics.mean("batch_size")),
+            ("send ms", metrics.mean("send_duration_seconds") * 1e3),
+            ("commit ms", metrics.mean("ledger_commit_duration_seconds") * 1e3),
             ("stub µs", (self.stub.cpu()? - stub).as_secs_f64() * 1e6 / count),
             ("broker µs", micros_each(self.broker.cpu(), broker, count)),
         ];

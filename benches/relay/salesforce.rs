@@ -83,7 +83,7 @@ async fn once(bench: &mut Bench, sandbox: &Sandbox, case: &Case<'_>) -> anyhow::
     let figures = vec![
         ("events/s", count / took),
         ("CPU µs", worker.cpu()?.as_secs_f64() * 1e6 / count),
-        ("mean batch", metrics.mean_batch()),
+        ("mean batch", metrics.mean("batch_size")),
         ("sandbox µs", process::cpu(sandbox.process.id())?.as_secs_f64() * 1e6 / count),
     ];
     worker.stop()?;

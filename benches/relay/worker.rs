@@ -154,8 +154,9 @@ impl Metrics {
         self.sum("in_flight", "") == 0.0 && self.sum("settled_total", "") >= messages as f64
     }
 
-    pub fn mean_batch(&self) -> f64 {
-        self.sum("batch_size_sum", "") / self.sum("batch_size_count", "").max(1.0)
+    /// The mean of a histogram.
+    pub fn mean(&self, name: &str) -> f64 {
+        self.sum(&format!("{name}_sum"), "") / self.sum(&format!("{name}_count"), "").max(1.0)
     }
 
     /// The value below which so large a share of a histogram lies, as Prometheus computes it.

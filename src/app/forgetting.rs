@@ -19,7 +19,7 @@ use crate::domain::reply::Reply;
 use crate::domain::route::{DestinationName, Offer};
 use crate::office::desk::Desk;
 use crate::office::forget::Traces;
-use crate::store::ledger::{Forgetting, Forgotten, Held, Ledger};
+use crate::store::ledger::{Forgetting, Forgotten, Held, Ledger, LedgerError};
 use crate::store::sqlite::{LedgerReader, SqliteLedger, SqliteLetters};
 use crate::telemetry::Telemetry;
 
@@ -72,7 +72,7 @@ pub struct Order<'a> {
 /// Looks, and changes nothing.
 pub async fn look(config: &Config, email: &str) -> anyhow::Result<Found> {
     let (Store::Sqlite(path), keyring) = (&config.store, parts::keyring(config));
-    let reader = LedgerReader::open(path)?;
+    let reader = LedgerReader::open(path).map_err(told)?;
     let office = office(config, "")?;
     let mut offers: BTreeSet<String> = reader.offers()?;
     let mut letters = Traces::default();
@@ -96,7 +96,7 @@ pub async fn forget(config: &Config, order: &Order<'_>) -> anyhow::Result<Done> 
     let keyring = parts::keyring(config);
     let ledger = open_ledger(config, &keyring).await?;
     let now = crate::clock::Clock::System.now();
-    ledger.suppress(keyring.address_key(order.email), now).await?;
+    ledger.suppress(keyring.address_key(order.email), now).await.map_err(told)?;
     // Only now: whatever was delivered before is seen, and nothing is delivered after.
     let Found { mut leads, letters, .. } = look(config, order.email).await?;
     let mut done = Done::default();
@@ -116,7 +116,7 @@ pub async fn forget(config: &Config, order: &Order<'_>) -> anyhow::Result<Done> 
         letters: done.letters,
         at_destinations: done.destinations.values().map(|there| there.removed).sum(),
     };
-    done.forgotten = ledger.forget(forgetting).await?;
+    done.forgotten = ledger.forget(forgetting).await.map_err(told)?;
     drop(ledger);
     done.logs_in_use = empty_logs(config, &keyring)?;
     Ok(done)
@@ -193,7 +193,7 @@ fn office(config: &Config, who: &str) -> anyhow::Result<Option<Desk>> {
 async fn open_ledger(config: &Config, keyring: &Keyring) -> anyhow::Result<SqliteLedger> {
     let (Store::Sqlite(path), keyring) = (config.store.clone(), keyring.clone());
     let open = move || SqliteLedger::open_beside(&path, &keyring, Arc::new(Telemetry::new()));
-    Ok(tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")??)
+    tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")?.map_err(told)
 }
 
 /// The files whose logs could not be emptied.
@@ -210,6 +210,14 @@ fn empty_logs(config: &Config, keyring: &Keyring) -> anyhow::Result<Vec<String>>
         told(letters, SqliteLetters::empty_log(letters, keyring)?);
     }
     Ok(in_use)
+}
+
+/// A ledger that may come back is unreachable, anything else has failed.
+fn told(error: LedgerError) -> anyhow::Error {
+    match error {
+        LedgerError::Unavailable(_) => Unreachable(error.to_string()).into(),
+        LedgerError::Superseded | LedgerError::Unusable(_) => error.into(),
+    }
 }
 
 /// Some destination did not answer.

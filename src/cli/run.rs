@@ -12,7 +12,7 @@ use crate::telemetry::logs::{self, Form};
 pub fn run(file: &ConfigFile) -> anyhow::Result<Exit> {
     let config = file.load()?;
     start_logging(config.log);
-    let runtime = tokio::runtime::Builder::new_multi_thread().enable_all().build()?;
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(threads()).enable_all().build()?;
     match runtime.block_on(app::run(config, file.0.clone()))? {
         Stopped::Clean => Ok(Exit::Done),
         Stopped::Abandoned(left) => {
@@ -20,6 +20,12 @@ pub fn run(file: &ConfigFile) -> anyhow::Result<Exit> {
             Ok(Exit::Failed)
         }
     }
+}
+
+/// Half as many as there are processors: the ledger and each connection to the broker have threads of their own, and every
+/// thread more is messages that go from one processor's cache to another's.
+fn threads() -> usize {
+    std::thread::available_parallelism().map_or(1, |processors| processors.get().div_ceil(2))
 }
 
 fn start_logging(log: Log) {

@@ -22,18 +22,19 @@ use super::orders::Latest;
 use super::pending::Pending;
 use super::round::{Found, RoundEnd, Sender};
 use super::{Item, Shop};
-use crate::broker::settle::Settlement;
 use crate::broker::{Link, Queue};
 use crate::destination::Destination;
-use crate::domain::dead_letter::Attempt;
 use crate::domain::health::{Health, State, Suspects};
 use crate::domain::repeat::RepeatPolicy;
 use crate::domain::reply::Reply;
 use crate::domain::route::DestinationName;
-use crate::domain::verdict::{self, Finding, decide};
+use crate::domain::verdict::{self, Finding};
 
+mod judging;
 mod obedience;
 mod shown;
+
+use judging::Suspect;
 
 /// While one round sends, another claims or records, so that the destination is not kept waiting for the ledger. How many
 /// send at once is the destination's to say.
@@ -67,12 +68,6 @@ pub struct Lane {
     /// When a message last went to the wait queue: for a while more may be there than we were told.
     diverted_at: Option<Instant>,
     share: usize,
-}
-
-/// A rejected lead that is held for a sign of whose fault it is.
-struct Suspect {
-    found: Found,
-    since: Instant,
 }
 
 enum Event {
@@ -289,39 +284,6 @@ impl Lane {
         }
     }
 
-    fn judge(&self, found: Found, lane: verdict::Lane) -> Settlement {
-        let Found { mut item, finding, companion } = found;
-        let now = self.shop().clock.now();
-        let age = item.envelope.age(now);
-        if let Finding::Replied(reply) = &finding {
-            item.envelope.tried.extend(Attempt::of(reply, now));
-        }
-        let verdict = decide(&finding, item.envelope.attempt, age, lane, self.shop().settings.limits);
-        item.settle(verdict, companion.into_iter().collect())
-    }
-
-    fn settle_all(&self, items: Vec<Item>, finding: &Finding) {
-        let found = |item| Found { item, finding: finding.clone(), companion: None };
-        let settlements = items.into_iter().map(|item| self.judge(found(item), verdict::Lane::Paused)).collect();
-        self.shop().settle(settlements);
-    }
-
-    fn release_suspects(&mut self, lane: verdict::Lane, instead: Option<&Finding>) {
-        let suspects = std::mem::take(&mut self.suspects);
-        self.release(suspects, lane, instead);
-    }
-
-    fn release(&self, suspects: Vec<Suspect>, lane: verdict::Lane, instead: Option<&Finding>) {
-        let settlements = suspects.into_iter().map(|Suspect { mut found, .. }| {
-            if let Some(finding) = instead {
-                found.finding = finding.clone();
-            }
-            self.judge(found, lane)
-        });
-        let settlements = settlements.collect();
-        self.shop().settle(settlements);
-    }
-
     /// What is due after every event: the long-held, a ledger that is gone, the stop, and how thirsty we are.
     fn keep_house(&mut self) {
         let suspect_max = self.shop().settings.suspect_max;
@@ -378,29 +340,5 @@ impl Lane {
 
     fn shop(&self) -> &Arc<Shop> {
         &self.sender.shop
-    }
-}
-
-impl Found {
-    fn reply(&self) -> Option<&Reply> {
-        match &self.finding {
-            Finding::Replied(reply) => Some(reply),
-            _ => None,
-        }
-    }
-
-    fn frees_in(&self) -> Option<Duration> {
-        match self.finding {
-            Finding::DayIsFull { frees_in } => Some(frees_in),
-            _ => None,
-        }
-    }
-
-    fn is_rejected(&self) -> bool {
-        matches!(self.reply(), Some(Reply::Rejected(_)))
-    }
-
-    fn is_accepted_by(&self, health: &Health) -> bool {
-        self.reply().is_some_and(|reply| health.accepts(reply))
     }
 }

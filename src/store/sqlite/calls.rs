@@ -14,7 +14,7 @@ use super::writer::Call;
 use super::{forget_rows, intent_rows, rows};
 use crate::domain::repeat::{self, Record};
 use crate::store::intents;
-use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing, Withdrawal};
+use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Forgetting, Forgotten, Recorded, Standing, Withdrawal};
 
 /// Claims stay in memory: this only reads.
 pub(super) struct ClaimLeads {
@@ -162,6 +162,29 @@ impl Call<Owner> for Withdraw {
 
     fn conclude(self, standing: Self::Done, _: &mut Owner) -> Self::Done {
         standing
+    }
+}
+
+/// Under no epoch: whoever is asked to forget somebody does.
+pub(super) struct Forget(pub Forgetting);
+
+impl Call<Owner> for Forget {
+    type Done = Forgotten;
+    type Answer = Forgotten;
+    const WRITES: bool = true;
+
+    fn rows(&self) -> usize {
+        self.0.leads.len()
+    }
+
+    fn run(&self, connection: &Connection, owner: &Owner) -> Result<Forgotten, Fault> {
+        // What is removed must not be indexed afterwards, by the place that it had.
+        owner.known.forget();
+        forget_rows::forget(connection, &self.0)
+    }
+
+    fn conclude(self, forgotten: Forgotten, _: &mut Owner) -> Forgotten {
+        forgotten
     }
 }
 

@@ -138,9 +138,7 @@ impl StoreFile {
             return Err(self.subject.closed_to_us("read-only", when));
         }
         self.create_tables(&mut connection).map_err(explain)?;
-        let version = self.check_version(&connection, when)?;
-        self.check_secret(&connection, when)?;
-        touch(&connection, (self.kind.tables)(version)).map_err(explain)?;
+        let version = self.look(&mut connection, when)?;
         if version != self.kind.schema_version {
             self.migrate(&mut connection).map_err(explain)?;
             touch(&connection, (self.kind.tables)(self.kind.schema_version)).map_err(explain)?;
@@ -151,6 +149,18 @@ impl StoreFile {
             return Err(self.subject.unavailable("another file was put in its place just now: start again"));
         }
         Ok(connection)
+    }
+
+    /// The version of a file that is whole, as far as one sees, and ours. Of one moment: another process may be bringing it
+    /// up.
+    fn look(&self, connection: &mut Connection, when: When) -> Result<u32, Trouble> {
+        let explain = |fault: Fault| self.subject.explain(&fault, when);
+        let moment = connection.transaction().map_err(Fault::from).map_err(explain)?;
+        let version = self.check_version(&moment, when)?;
+        self.check_secret(&moment, when)?;
+        touch(&moment, (self.kind.tables)(version)).map_err(explain)?;
+        moment.rollback().map_err(Fault::from).map_err(explain)?;
+        Ok(version)
     }
 
     /// In a rollback journal, before the file becomes WAL: so the header in the file itself always tells whose it is.
@@ -216,8 +226,8 @@ impl StoreFile {
         become_wal(connection)?;
         // 16 MiB of log between checkpoints: pages that change often are copied once, not every few commits.
         connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
-        // 16 MiB. The system caches the rest of the file.
-        connection.pragma_update(None, "cache_size", -16_384)?;
+        // 8 MiB. The system caches the rest of the file.
+        connection.pragma_update(None, "cache_size", -8_192)?;
         connection.set_prepared_statement_cache_capacity(32);
         Ok((self.kind.prepare)(connection)?)
     }

@@ -92,9 +92,9 @@ impl Known {
         }
     }
 
-    /// Nothing was done, or the file is another.
-    pub fn forget(&mut self) {
-        *self.tail.get_mut() = None;
+    /// Nothing was done, the file is another, or something was removed from it past the tail.
+    pub fn forget(&self) {
+        *self.tail.borrow_mut() = None;
     }
 }
 
@@ -209,7 +209,7 @@ pub(super) fn of_lead(
     Ok(found)
 }
 
-/// For those who keep no tail; the index loses it with the row.
+/// For those who keep no tail, or forget it before they commit; the index loses it with the row.
 pub(super) fn remove(connection: &Connection, place: &Place) -> Result<bool, Fault> {
     let delete = format!(
         "DELETE FROM leads WHERE lead = ?2 AND destination = ?3 AND id IN (SELECT id FROM lead_index

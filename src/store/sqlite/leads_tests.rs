@@ -158,3 +158,23 @@ fn what_was_indexed_is_not_read_again_at_the_start() {
     assert!(left < 2 * ENOUGH, "{left} leads are read at the start");
     assert!(one::<u32>(&connection, "SELECT count(*) FROM lead_index").expect("counted") > 80);
 }
+
+#[test]
+fn what_the_owner_itself_removes_is_not_indexed_afterwards() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let (connection, mut known) = (open(&folder.path().join("ledger.db")), Known::nothing(ENOUGH));
+    let (mut model, mut clock) = (Model::new(), 0);
+    for number in 0..=u8::MAX {
+        model.extend(transact(&connection, &mut known, &[number], &mut clock, true));
+        if number % 3 == 0 {
+            connection.execute_batch("BEGIN IMMEDIATE").expect("begun");
+            known.forget();
+            assert!(remove(&connection, &place(number)).expect("removed"));
+            known.before_commit(&connection).expect("indexed");
+            connection.execute_batch("COMMIT").expect("ended");
+            known.committed();
+            model.remove(&place(number));
+        }
+    }
+    agree(&connection, &known, &model);
+}

@@ -32,7 +32,7 @@ pub mod backup;
 pub use letters::SqliteLetters;
 pub use reader::{LedgerReader, Summary};
 
-use self::calls::{ClaimLeads, RecordDeliveries, RenewClaims, TakeOver, Withdraw};
+use self::calls::{ClaimLeads, Forget, RecordDeliveries, RenewClaims, TakeOver, Withdraw};
 use self::fault::Trouble;
 use self::file::StoreFile;
 use self::intent_calls::{IntendSends, RetractIntents};
@@ -167,7 +167,7 @@ impl Ledger for SqliteLedger {
     }
 
     async fn forget(&self, forgetting: Forgetting) -> Result<Forgotten, LedgerError> {
-        self.writer.ask(change(move |connection: &_| forget_rows::forget(connection, &forgetting))).await
+        self.writer.ask(Forget(forgetting)).await
     }
 
     async fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {

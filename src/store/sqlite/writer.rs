@@ -1,4 +1,4 @@
-//! The one thread that writes, with group commit: all calls that are there share a transaction and its one sync.
+//! The one thread that writes, with group commit: all changes that are there share a transaction and its one sync.
 //!
 //! A call is answered after the commit, never before. Idle, nobody lingers: the first call goes alone, and those that
 //! arrive while it is being committed are the next group.
@@ -198,7 +198,11 @@ impl<O: Beside> WriterThread<O> {
     fn work(mut self, mut calls: mpsc::Receiver<Box<dyn Pending<O>>>) {
         while let Some(first) = calls.blocking_recv() {
             let group = gather(first, &mut calls);
-            self.serve(group);
+            // What only looks need not wait for the disk. They came at the same time: any order is right.
+            let (changes, looks): (Vec<_>, Vec<_>) = group.into_iter().partition(|call| call.writes());
+            for calls in [looks, changes].into_iter().filter(|calls| !calls.is_empty()) {
+                self.serve(calls);
+            }
         }
     }
 
