@@ -5,7 +5,7 @@ mod support;
 
 use std::io::Read;
 use std::process::{Child, Command, Output, Stdio};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::Value;
 use support::process::{Rig, json_lines, service, wait_until};
@@ -155,7 +155,7 @@ fn the_leads_of_a_mended_destination_are_delivered_at_once_by_one_command_killed
 
     let worker = rig.start(&[]);
     wait_until(MINUTE, "the worker is ready", || worker.is_ready());
-    let begun = Instant::now();
+    let begun = tokio::time::Instant::now();
     let again = leadrelay(&rig, &arguments);
     println!("{} ms: {}", begun.elapsed().as_millis(), said(&again));
     assert_eq!(again.status.code(), Some(0), "{}", said(&again));
