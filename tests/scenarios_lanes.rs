@@ -87,6 +87,28 @@ async fn a_retry_after_is_honoured_by_the_whole_lane_and_then_one_lead_goes_firs
     life.stop().await;
 }
 
+/// Rounds that have claimed wait for their turn; the success of the one before says nothing of what they are answered.
+#[tokio::test(start_paused = true)]
+async fn a_retry_after_in_the_midst_of_a_busy_lane_pauses_it_too() {
+    let world = World::new(&["contoso"]);
+    let destination = world.destination("contoso");
+    destination.set_latency(Duration::from_secs(1));
+    let (began, hint) = (Instant::now(), Duration::from_secs(90));
+    let busy = Reply::Throttled { code: Code::known("ServerBusy"), retry_after: Some(hint) };
+    destination.set_script(move |call: &Call| match (call.at - began).as_secs() {
+        0 | 90.. => Fault::Nothing,
+        _ => Fault::Whole(busy.clone()),
+    });
+    put(&world, 1_000, OFFER);
+    let life = world.start().await;
+    world.settle().await;
+    let pause = |call: &&Call| (3..85).contains(&(call.at - began).as_secs());
+    assert_eq!(destination.calls().iter().filter(pause).count(), 0);
+    assert_eq!(destination.holdings().len(), 1_000);
+    assert_eq!(life.metric("leadrelay_settled_total{destination=\"contoso\",fate=\"retried\"}"), 0.0);
+    life.stop().await;
+}
+
 /// Each nack counts towards the delivery limit; and who waits moves once, not at every probe.
 #[tokio::test(start_paused = true)]
 async fn a_lane_that_pauses_puts_back_what_it_holds_by_publishing_and_leaves_the_rest_where_it_waits() {

@@ -175,7 +175,8 @@ fn found_as_json(found: &Found) -> Value {
 
 /// What nothing here reaches.
 const BEYOND: &str = "Not reached: messages that are still in queues (none of them is delivered; one that dies comes into \
-                      the office: run this again then), backups, exports, and what went out by Web-to-Lead.\n";
+                      the office: run this again then), leads that a worker had in hand (run this again in two minutes), \
+                      backups, exports, and what went out by Web-to-Lead.\n";
 
 fn done_as_text(done: &Done, found: &Found, arguments: &Arguments) -> String {
     let mut text = format!(

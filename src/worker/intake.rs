@@ -47,7 +47,7 @@ impl Intake {
             match shop.steps.around(Step::Consume, shop.broker.consume(&Queue::Inbox, prefetch)).await {
                 Ok(subscription) => {
                     delays = self::delays();
-                    let held_up = held_up(&subscription);
+                    let held_up = held_up(&subscription, &shop, pace);
                     consume(&self.admission, subscription, async {
                         tokio::select! { () = stop.cancelled() => {}, () = other_pace => {}, () = held_up => {} }
                     })
@@ -67,11 +67,18 @@ impl Intake {
 
 /// A destination that hangs holds its share of what was sent to us for as long as its requests may take, and all that comes
 /// later is acknowledged one by one. On a fresh channel it is not: there is room in the lane for its share alone, and the
-/// rest goes to its wait queue. That is also what bounds how much can be held on channels left behind.
-fn held_up(subscription: &Subscription) -> impl Future<Output = ()> + use<> {
+/// rest goes to its wait queue. So what is held on channels left behind is what lanes have room for, and what cannot be
+/// published: while that is more than a little, the prefetch is the bound, and stays it.
+fn held_up<'a>(subscription: &Subscription, shop: &'a Shop, pace: Pace) -> impl Future<Output = ()> + use<'a> {
     let held_up = subscription.held_up();
-    async {
+    async move {
+        if pace != Pace::Freely {
+            std::future::pending().await
+        }
         tokio::join!(held_up, tokio::time::sleep(FRESH));
+        while shop.settler.unmovable() * 4 > usize::from(shop.settings.prefetch) {
+            tokio::time::sleep(FRESH).await;
+        }
     }
 }
 

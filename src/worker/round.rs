@@ -2,8 +2,8 @@
 //! nothing: whether a failure is charged depends on the lane's health when the round ends.
 
 use std::panic::AssertUnwindSafe;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use futures_util::FutureExt;
@@ -73,8 +73,9 @@ impl Sender {
 
     /// Interrupted, it answers that it was, for every lead: none of them is charged anything.
     pub async fn round(self: Arc<Self>, items: Vec<Item>, probe: bool) -> RoundEnd {
-        let started = Instant::now();
-        let work = AssertUnwindSafe(self.work(&items, probe)).catch_unwind();
+        // Not when it claimed: a success of the round whose turn it waited for says nothing of what it was answered.
+        let turn_came = OnceLock::new();
+        let work = AssertUnwindSafe(self.work(&items, probe, &turn_came)).catch_unwind();
         let findings = match self.shop.stop.halt.run_until_cancelled(work).await {
             None => Vec::new(),
             Some(Ok(findings)) => findings,
@@ -88,12 +89,19 @@ impl Sender {
         let findings = findings.into_iter().chain(interrupted);
         let found =
             items.into_iter().zip(findings).map(|(item, (finding, companion))| Found { item, finding, companion });
-        RoundEnd { found: found.collect(), started, probe }
+        let found = found.collect();
+        RoundEnd { found, started: turn_came.into_inner().unwrap_or_else(Instant::now), probe }
     }
 
-    async fn work(&self, items: &[Item], probe: bool) -> Vec<(Finding, Option<Outgoing>)> {
+    async fn work(
+        &self,
+        items: &[Item],
+        probe: bool,
+        turn_came: &OnceLock<Instant>,
+    ) -> Vec<(Finding, Option<Outgoing>)> {
         let mut progress = self.claim(items).await;
         let turn = self.sending.acquire().await;
+        turn_came.get_or_init(Instant::now);
         if probe || self.closed.load(Ordering::Relaxed) {
             // In its turn, and not before: an intent that is not followed by its send bars the lead if we end here.
             self.intend(items, &mut progress).await;

@@ -27,6 +27,13 @@ const ISLAND_PATIENCE: Duration = Duration::from_millis(250);
 /// Half of it is what a drain of twenty partitions, a hundred leads a batch, has finished before its oldest message.
 const ISLANDS_MAX: usize = 5;
 
+/// A channel has so many words on their way to a quorum queue and keeps the others back (`quorum_commands_soft_limit`); closed
+/// then, it forgets them, and what was acknowledged comes again.
+const COMMANDS_AT_ONCE: usize = 32;
+
+/// After so long it has passed them on.
+const DIGESTED: Duration = Duration::from_secs(1);
+
 /// Orders taken at once; the task sends at most one `multiple` for them.
 const ORDERS_AT_ONCE: usize = 1_024;
 
@@ -148,7 +155,16 @@ impl Answers {
         let (told, frontier) = (telemetry.clone(), Frontier::default());
         let islands_max = (usize::from(prefetch) * ISLANDS_MAX).div_ceil(8);
         let (held_up, told_held_up) = watch::channel(false);
-        let owner = Owner { channel, lost, open: open.clone(), telemetry: told, frontier, islands_max, held_up };
+        let owner = Owner {
+            channel,
+            lost,
+            open: open.clone(),
+            telemetry: told,
+            frontier,
+            islands_max,
+            held_up,
+            singly_at: None,
+        };
         answering.spawn(owner.run(inbox));
         (Arc::new(Self { orders, open, telemetry }), told_held_up)
     }
@@ -198,11 +214,16 @@ struct Owner {
     islands_max: usize,
     /// A straggler stands before so many that a fresh channel would serve better.
     held_up: watch::Sender<bool>,
+    /// When many were last acknowledged one by one.
+    singly_at: Option<Instant>,
 }
 
 impl Owner {
     async fn run(mut self, mut inbox: mpsc::Receiver<Order>) {
         let answered = self.answer_until_settled(&mut inbox).await;
+        if let Some(at) = self.singly_at {
+            sleep_until(at + DIGESTED).await;
+        }
         self.open.store(false, Ordering::SeqCst);
         if let Err(error) = answered {
             self.telemetry.answers_lost(&error.to_string());
@@ -222,13 +243,11 @@ impl Owner {
                 biased;
                 () = lost.cancelled() => return Err(BrokerError::Unreachable("the connection was lost".into())),
                 () = sleep_until(due), if islands_due.is_some() => {
-                    for answer in self.frontier.take_islands() {
-                        self.send(answer).await?;
-                    }
+                    self.send_islands().await?;
                 }
                 count = inbox.recv_many(&mut orders, ORDERS_AT_ONCE) => {
                     if count == 0 {
-                        return self.send_the_rest().await;
+                        return self.send_islands().await;
                     }
                     self.take(&mut orders).await?;
                 }
@@ -262,8 +281,12 @@ impl Owner {
         }
     }
 
-    async fn send_the_rest(&mut self) -> Result<(), BrokerError> {
-        for answer in self.frontier.take_islands() {
+    async fn send_islands(&mut self) -> Result<(), BrokerError> {
+        let islands = self.frontier.take_islands();
+        if islands.len() > COMMANDS_AT_ONCE {
+            self.singly_at = Some(Instant::now());
+        }
+        for answer in islands {
             self.send(answer).await?;
         }
         Ok(())
