@@ -137,7 +137,8 @@ async fn a_ledger_of_schema_1_is_brought_up_and_keeps_all_that_was_in_it() {
     let intended = ledger.intend(vec![claim.intention(3, at(1))], Terms::default()).await.expect("an answer");
     assert_eq!(intended, [Intended::Done]);
     let summary = LedgerReader::open(&path).and_then(|reader| reader.summary()).expect("a summary");
-    assert_eq!((summary.epoch, summary.withdrawals, summary.intents), (5, 1, 1));
+    // Who still runs an earlier leadrelay on it is superseded by that, and then we took over.
+    assert_eq!((summary.epoch, summary.withdrawals, summary.intents), (6, 1, 1));
     assert_eq!((summary.wait_queues, summary.leads), (vec![destination("contoso")], vec![(destination("contoso"), 1)]));
     drop((claim, ledger));
     let again = open(&path).expect("the ledger opens again");
@@ -184,7 +185,7 @@ async fn a_ledger_of_schema_2_is_brought_up_keeps_all_that_was_in_it_and_takes_o
     drop(ledger);
     let reader = LedgerReader::open(&path).expect("the ledger opens");
     let summary = reader.summary().expect("a summary");
-    assert_eq!((summary.epoch, summary.withdrawals, summary.intents), (5, 1, 1));
+    assert_eq!((summary.epoch, summary.withdrawals, summary.intents), (6, 1, 1));
     assert_eq!(summary.leads, [(destination("contoso"), 1)]);
     let [kept] = &reader.orders().expect("found")[..] else { panic!("no order") };
     assert_eq!(kept.order, ordered);

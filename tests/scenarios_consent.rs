@@ -4,7 +4,9 @@ mod support;
 
 use std::time::Duration;
 
+use leadrelay::broker::Queue;
 use leadrelay::domain::event::CustomerField;
+use leadrelay::domain::retry::Tier;
 use leadrelay::steps::{Edge, Step, Steps};
 use proptest::prelude::*;
 use support::world::{Event, World};
@@ -49,6 +51,28 @@ async fn a_do_not_contact_stands_only_while_it_is_the_only_action_whichever_came
         assert_eq!(world.held("contoso", "a@example.com", OFFER).unwrap().created, 1);
         life.stop().await;
     }
+}
+
+/// It waits for a person to look at the ledger, uncharged, and neither the intake nor who withdrew with it waits for that.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_cannot_be_read_spoils_the_withdrawal_of_its_own_person_alone() {
+    let world = World::new(&["contoso"]);
+    let life = world.start().await;
+    let of = |email: &str| Event::new(email, OFFER);
+    for email in ["a@example.com", "b@example.com"] {
+        world.put(&of(email));
+    }
+    world.settle().await;
+    world.ledger.spoil(world.person("a@example.com", OFFER));
+    for email in ["a@example.com", "b@example.com", "c@example.com"] {
+        world.put(&of(email).at(10).withdrawn());
+    }
+    tokio::time::sleep(Duration::from_secs(60)).await;
+    assert_eq!(world.broker.messages(&Queue::Retry(Tier::M10)).len(), 1);
+    let marked = |email| world.held("contoso", email, OFFER).unwrap().lead.withdrawn_at.is_some();
+    assert_eq!((marked("a@example.com"), marked("b@example.com")), (false, true));
+    assert_eq!((world.broker.messages(&Queue::Inbox).len(), world.broker.held()), (0, 0));
+    life.stop().await;
 }
 
 /// The intake stands still just before it commits the withdrawal: no lane has a lead of the same batch by then.

@@ -43,6 +43,8 @@ struct Store {
     /// All that were ever given, the first with number 1.
     orders: Vec<Kept>,
     failing: bool,
+    /// Whose records cannot be read.
+    spoiled: BTreeSet<PersonKey>,
     calls: Calls,
 }
 
@@ -70,6 +72,11 @@ impl MemoryLedger {
     /// While failing, every call of every handle is `Unavailable` and does nothing.
     pub fn fail(&self, failing: bool) {
         lock(&self.store).failing = failing;
+    }
+
+    /// A record of this person cannot be read from now on: a withdrawal of theirs is `Unusable`, with all that came with it.
+    pub fn spoil(&self, person: PersonKey) {
+        lock(&self.store).spoiled.insert(person);
     }
 
     pub fn calls(&self) -> Calls {
@@ -166,6 +173,9 @@ impl Ledger for MemoryLedger {
 
     async fn withdraw(&self, withdrawals: Vec<Withdrawal>) -> Result<Vec<Vec<Standing>>, LedgerError> {
         let mut store = self.store()?;
+        if withdrawals.iter().any(|withdrawal| store.spoiled.contains(&withdrawal.person)) {
+            return Err(LedgerError::Unusable("a record is spoiled".into()));
+        }
         Ok(withdrawals.into_iter().map(|withdrawal| store.withdraw(withdrawal)).collect())
     }
 

@@ -22,7 +22,7 @@ use crate::domain::lead_key::Keyring;
 use crate::domain::route::{DestinationName, Offer, Routes};
 use crate::domain::verdict::{Finding, Lane, decide};
 use crate::steps::Step;
-use crate::store::ledger::{Standing, Withdrawal};
+use crate::store::ledger::{LedgerError, Standing, Withdrawal};
 
 pub struct Admission {
     shop: Arc<Shop>,
@@ -250,19 +250,12 @@ impl Admission {
         let shop = &self.shop;
         let withdrawal = |event: &Event| Withdrawal { person: shop.keyring.identify(event).1, at: event.consent.at };
         let withdrawals: Vec<Withdrawal> = messages.iter().map(|(_, _, event)| withdrawal(event)).collect();
-        let standing = loop {
-            match shop.steps.around(Step::Withdraw, answered(shop.ledger.withdraw(withdrawals.clone()))).await {
-                Ok(standing) => break Some(standing),
-                Err(error) => shop.ledger_state.failed(&error, &shop.telemetry),
-            }
-            let back = shop.stop.take.run_until_cancelled(shop.ledger_state.is_back()).await;
-            if back != Some(true) {
-                break None;
-            }
-        };
-        let finding = if standing.is_some() { Finding::Withdrawal } else { Finding::Interrupted };
-        let standing = standing.unwrap_or_default().into_iter().chain(std::iter::repeat_with(Vec::new));
-        let settlements = messages.into_iter().zip(standing).map(|((unsettled, envelope, event), standing)| {
+        let found = self.commit_withdrawals(withdrawals).await;
+        let settlements = messages.into_iter().zip(found).map(|((unsettled, envelope, event), found)| {
+            let (finding, standing) = match found {
+                Ok(standing) => (Finding::Withdrawal, standing),
+                Err(finding) => (finding, Vec::new()),
+            };
             let mark = |standing: Standing| {
                 mark_message(&shop.keyring, &event, &standing, (event.consent.at, shop.clock.now()))
             };
@@ -270,6 +263,33 @@ impl Admission {
             Settlement { about: about(event), companions, ..self.judge(unsettled, &envelope, &finding) }
         });
         shop.settle(settlements.collect());
+    }
+
+    /// One answer a withdrawal. A record that the ledger cannot read spoils only its own person's.
+    async fn commit_withdrawals(&self, withdrawals: Vec<Withdrawal>) -> Vec<Result<Vec<Standing>, Finding>> {
+        let shop = &self.shop;
+        let finding = loop {
+            match shop.steps.around(Step::Withdraw, answered(shop.ledger.withdraw(withdrawals.clone()))).await {
+                Ok(standing) => return standing.into_iter().map(Ok).collect(),
+                Err(error) => {
+                    shop.ledger_state.failed(&error, &shop.telemetry);
+                    if matches!(error, LedgerError::Unusable(_)) {
+                        break Finding::Unreadable;
+                    }
+                }
+            }
+            if shop.stop.take.run_until_cancelled(shop.ledger_state.is_back()).await != Some(true) {
+                break Finding::Interrupted;
+            }
+        };
+        if finding != Finding::Unreadable || withdrawals.len() == 1 {
+            return withdrawals.iter().map(|_| Err(finding.clone())).collect();
+        }
+        let mut found = Vec::with_capacity(withdrawals.len());
+        for withdrawal in withdrawals {
+            found.extend(Box::pin(self.commit_withdrawals(vec![withdrawal])).await);
+        }
+        found
     }
 }
 

@@ -12,7 +12,7 @@ use leadrelay::destination::Destination;
 use leadrelay::destination::memory::{Holding, MemoryDestination};
 use leadrelay::domain::allowance::Daily;
 use leadrelay::domain::envelope::{self, HeaderValue, Message, Properties};
-use leadrelay::domain::lead_key::{Keyring, LeadKey};
+use leadrelay::domain::lead_key::{Keyring, LeadKey, PersonKey};
 use leadrelay::domain::repeat::RepeatPolicy;
 use leadrelay::domain::reply::OnUnknown;
 use leadrelay::domain::retry::Tier;
@@ -140,6 +140,10 @@ impl World {
             }
         };
         Life { telemetry, task: tokio::spawn(async { tokio::join!(worker, office).0 }), stop }
+    }
+
+    pub fn person(&self, email: &str, offer: &str) -> PersonKey {
+        self.keyring.person_key(email, &Offer::parse(offer).unwrap())
     }
 
     pub fn key(&self, email: &str, offer: &str) -> LeadKey {

@@ -27,16 +27,19 @@ pub fn restore(config: &Config, folder: &Path, now: Timestamp, replace: bool) ->
         bail!("the backup cannot be restored: {}", wrong.join("; "));
     }
     // Both are held before anything is touched, and to the end.
-    let mut held = Vec::new();
-    for (kept, _) in manifest.files() {
-        held.extend(hold(place(config, kept), replace)?);
-    }
+    let held = manifest.files().map(|(kept, _)| hold(place(config, kept), replace));
+    let held: Vec<Option<File>> = held.collect::<anyhow::Result<_>>()?;
     let mut restored = Restored { taken_at: manifest.taken_at, put: Vec::new(), kept: Vec::new() };
     // The copies are made before anything is moved: a full disk leaves all as it was.
     let copies = manifest.files().map(|(kept, _)| Ok((prepare(config, kept, folder, now)?, place(config, kept))));
-    for (copy, place) in copies.collect::<anyhow::Result<Vec<_>>>()? {
-        restored.kept.extend(move_away(place, now)?);
-        fs::rename(&copy, place)?;
+    let copies = copies.collect::<anyhow::Result<Vec<_>>>()?;
+    for ((copy, place), held) in copies.into_iter().zip(&held) {
+        if held.is_some() {
+            restored.kept.extend(move_away(place, now)?);
+        }
+        // Where nothing stood nothing was held: a worker may have begun a new file meanwhile.
+        backup::put_in_place(&copy, place)
+            .with_context(|| format!("cannot put {} in its place; the copy is {}", place.display(), copy.display()))?;
         sync_folder_of(place)?;
         restored.put.push(place.to_owned());
     }

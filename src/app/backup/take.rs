@@ -31,12 +31,13 @@ pub fn take(config: &Config, folder: &Path, now: Timestamp, replace: bool) -> an
         let _ = fs::remove_dir_all(&partial);
     })?;
     let earlier = beside(folder, "replaced");
-    if folder.exists() {
+    let replaces = folder.exists();
+    if replaces {
         fs::rename(folder, &earlier)?;
     }
     fs::rename(&partial, folder)?;
     sync_folder_of(folder)?;
-    if earlier.exists() {
+    if replaces {
         fs::remove_dir_all(&earlier)?;
     }
     Ok(manifest)

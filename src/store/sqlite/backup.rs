@@ -6,7 +6,7 @@ use std::path::Path;
 
 use jiff::Timestamp;
 use rusqlite::Connection;
-use rustix::fs::{FlockOperation, fcntl_lock};
+use rustix::fs::{CWD, FlockOperation, RenameFlags, fcntl_lock, renameat_with};
 
 use super::fault::{Fault, Trouble, When};
 use super::file::{Kind, StoreFile, fingerprint, short, version};
@@ -98,6 +98,11 @@ pub fn hold(path: &Path) -> io::Result<Option<File>> {
         Err(rustix::io::Errno::AGAIN | rustix::io::Errno::ACCESS) => Ok(None),
         Err(error) => Err(error.into()),
     }
+}
+
+/// In no other file's place.
+pub fn put_in_place(copy: &Path, place: &Path) -> io::Result<()> {
+    Ok(renameat_with(CWD, copy, CWD, place, RenameFlags::NOREPLACE)?)
 }
 
 /// Makes every owner that there ever was an earlier one, also those that took over after the copy was taken: one takes

@@ -62,7 +62,9 @@ fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
         connection.execute_batch(forget_rows::SCHEMA)?;
     }
     if from < INDEXED_LATER {
-        connection.execute_batch("DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
+        // An owner of an earlier leadrelay, if one still runs, cannot go on without them: it is to stop, not to stumble.
+        connection
+            .execute_batch("UPDATE meta SET epoch = epoch + 1; DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
         connection.execute_batch(leads::INDEX_SCHEMA)?;
         connection.execute_batch(leads::INDEX_ALL)?;
     }
