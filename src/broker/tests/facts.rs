@@ -200,31 +200,6 @@ async fn declare_dead_with_room_for(rabbit: &Rabbit, messages: i64) {
     channel.queue_declare(rabbit.name("dead").as_str().into(), options, arguments).await.expect("declare");
 }
 
-/// A channel keeps back what it cannot tell a quorum queue yet, and forgets it when it is closed: of single acks up to all but
-/// 34 (466 of 500 messages came again).
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn what_was_acknowledged_one_by_one_does_not_come_again_when_its_channel_closes() {
-    let rabbit = Rabbit::start().await;
-    let texts: Vec<String> = (0..500).map(|n| n.to_string()).collect();
-    let outgoing: Vec<Outgoing> = texts.iter().map(|text| to(&Queue::Inbox, text)).collect();
-    assert!(rabbit.broker.publish(&outgoing).await.iter().all(Result::is_ok));
-    let mut subscription = rabbit.broker.consume(&Queue::Inbox, 500).await.expect("consume");
-    let straggler = next(&mut subscription).await;
-    let mut held = Vec::new();
-    for _ in 1..500 {
-        held.push(next(&mut subscription).await);
-    }
-    held.into_iter().for_each(Unsettled::ack);
-    // When this resolves, they are being acknowledged.
-    subscription.held_up().await;
-    subscription.cancel().await;
-    while subscription.next().await.is_some() {}
-    drop(subscription);
-    straggler.ack();
-    assert_eq!(drain(&rabbit.broker, &Queue::Inbox).await, []);
-    rabbit.clean().await;
-}
-
 /// What stands behind an unfinished message can be acknowledged only one by one, each at the price of a message. A fresh
 /// channel has no such message before it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
