@@ -12,8 +12,10 @@ use support::world::{World, raw};
 async fn an_office_that_cannot_write_leaves_the_letters_in_their_queue_and_takes_them_in_once_when_it_can() {
     let mut world = World::new(&["contoso"]);
     world.ingest = true;
-    world.letters.fail(true);
     let life = world.start().await;
+    // It is taking in when it fails, and has letters in hand.
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    world.letters.fail(true);
     for n in 0..300 {
         world.broker.put(raw(format!("not json {n}")));
         if n % 50 == 49 {
