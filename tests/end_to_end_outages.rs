@@ -29,9 +29,20 @@ fn a_broker_that_is_killed_twice_in_the_middle_of_two_thousand_leads_costs_none_
     wait_until(MINUTE, "it holds nothing", || worker.metrics().contains("leadrelay_in_flight 0\n"));
     let metrics = worker.metrics();
     assert_eq!(worker.stop().code(), Some(0), "the one that was started");
-    let checked = rig.check();
-    assert_eq!(checked["fates"]["queued"], serde_json::Value::Null, "{checked}");
     let log = fs::read_to_string(rig.path("worker.log")).unwrap();
+    // On its way from a retry queue into the inbox a message is ready nowhere, and a broker that was killed takes its time
+    // over it: the queues may have seemed empty too early.
+    let mut checked = rig.check();
+    for _ in 0..3 {
+        if checked["fates"]["queued"].is_null() {
+            break;
+        }
+        let worker = started(&rig);
+        rig.wait_until_drained(MINUTE);
+        assert_eq!(worker.stop().code(), Some(0));
+        checked = rig.check();
+    }
+    assert_eq!(checked["fates"]["queued"], serde_json::Value::Null, "{checked}");
     assert!(log.matches("lost the broker").count() >= 2, "the broker was killed while it worked");
     rig.assert_no_canary_sang(&metrics);
 }
