@@ -217,12 +217,13 @@ def report(view, bulk):
     for what, count in (("dead letters", strangers), ("events still queued", view.queued)):
         if count:
             print(f"  {count:>6,}  {what}")
-    if doubtful:
-        doubted = {of_lead[letter["digest"]] for letter in doubtful}
+    # Leads and not letters: a repeat of one in doubt is a letter too.
+    doubted = {of_lead[letter["digest"]] for letter in doubtful}
+    if doubted:
         arrived = sum(lead in view.by_lead for lead in doubted)
         print(f"  {len(doubted):>6,}  leads for a person to look at: forms being posted when the worker died,")
         print(f"          dead-lettered as `unknown` and not posted again; {arrived} of them did arrive")
-    if len(doubtful) > FORMS_AT_ONCE:
+    if len(doubted) > FORMS_AT_ONCE:
         print(f"          of which there are more than the {FORMS_AT_ONCE} that are posted at once")
         return False
     return good and judgement.good() and not strangers and not view.queued
