@@ -32,8 +32,8 @@ const ISLANDS_MAX: usize = 5;
 /// inbox, on a busy machine).
 const COMMANDS_AT_ONCE: usize = 32;
 
-/// After so long it has passed them on.
-const DIGESTED: Duration = Duration::from_secs(1);
+/// After so long it has passed them on; nothing tells when.
+pub(super) const DIGESTED: Duration = Duration::from_secs(1);
 
 /// Orders taken at once; the task sends at most one `multiple` for them.
 const ORDERS_AT_ONCE: usize = 1_024;

@@ -17,6 +17,7 @@ use lapin::types::FieldTable;
 use lapin::{Channel, Consumer};
 use tokio::time::timeout;
 
+use super::acks::DIGESTED;
 use super::connection::Connection;
 use super::convert;
 use super::publisher::Publisher;
@@ -130,9 +131,7 @@ impl Moving {
         Ok(published)
     }
 
-    /// In one word where nothing is held: a channel has 32 words on their way to a quorum queue and keeps the others back
-    /// (`quorum_commands_soft_limit`). Closed then, it forgets them, and what was acknowledged stands in its queue again:
-    /// 466 of 500 (measured).
+    /// In one word where nothing is held: a channel that closes forgets the words that it keeps back, see [`DIGESTED`].
     async fn acknowledge(&mut self, of_one_stretch: &[Taken]) -> Result<(), BrokerError> {
         let Some(last) = of_one_stretch.last() else { return Ok(()) };
         let stretch = &self.stretches[last.stretch];
@@ -162,8 +161,7 @@ impl Moving {
     pub async fn end(mut self) {
         drop(self.take_returned().await);
         if self.acknowledged_singly {
-            // For the words that are kept back: nothing tells when they have gone.
-            tokio::time::sleep(PATIENCE).await;
+            tokio::time::sleep(DIGESTED).await;
         }
         // All of them before the first closes: what comes back would go to the others, and behind what they hold.
         for stretch in &mut self.stretches {
