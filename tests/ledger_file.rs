@@ -86,7 +86,7 @@ async fn a_ledger_of_a_newer_leadrelay_is_refused_and_left_alone() {
     let (_folder, path) = folder();
     kept(&path).await;
     let newer = Connection::open(&path).expect("the file opens");
-    newer.execute_batch("PRAGMA user_version = 6").expect("a newer schema");
+    newer.execute_batch("PRAGMA user_version = 7").expect("a newer schema");
     drop(newer);
     refused(&path, "it was kept by a newer leadrelay");
 }

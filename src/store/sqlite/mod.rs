@@ -19,6 +19,8 @@ mod owner;
 mod calls;
 mod intent_calls;
 mod leads;
+mod place;
+mod lead_pages;
 mod tail;
 mod rows;
 mod intent_rows;
