@@ -174,3 +174,7 @@ fn place(&[a, b, c, d, e, ..]: &[u8; ENTRY]) -> Place {
 fn id(&[_, _, _, _, _, a, b, c, d, e]: &[u8; ENTRY]) -> i64 {
     i64::from_be_bytes([0, 0, 0, a, b, c, d, e])
 }
+
+#[cfg(test)]
+#[path = "lead_pages_tests.rs"]
+mod tests;

@@ -22,6 +22,7 @@ mod leads;
 mod place;
 mod lead_pages;
 mod tail;
+mod sorted;
 mod rows;
 mod intent_rows;
 mod order_rows;

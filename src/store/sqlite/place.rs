@@ -29,6 +29,7 @@ pub(super) struct Place(u64);
 
 impl Place {
     pub const FIRST: Self = Self(0);
+    pub const LAST: Self = Self((1 << 40) - 1);
     const LAST_OF_A_PERSON: u64 = 0xffff;
 
     pub fn of(person: PersonKey, lead: LeadKey) -> Self {
@@ -58,6 +59,10 @@ impl Place {
     pub fn to_bytes(self) -> [u8; 5] {
         let [_, _, _, bytes @ ..] = self.0.to_be_bytes();
         bytes
+    }
+
+    pub fn from_number(number: u64) -> Self {
+        Self(number)
     }
 
     pub fn number(self) -> i64 {

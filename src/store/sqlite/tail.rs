@@ -4,23 +4,22 @@
 //! would write a thousand pages. Kept here, they go into that index many at once and in order, a slice with each commit,
 //! so that no commit is long.
 
-use std::collections::BTreeSet;
-use std::ops::Bound::{Excluded, Unbounded};
 use std::ops::RangeInclusive;
 
 use super::lead_pages::Entry;
 use super::place::Place;
+use super::sorted::{self, Sorted};
 
 /// So many leads are worth indexing. More would be quicker still with many millions of leads, and slower to read again
 /// at the start.
-pub(super) const ENOUGH: usize = 131_072;
+pub(super) const ENOUGH: usize = 262_144;
 
 /// While indexing, so many leads for each one that was added: it catches up.
 const PACE: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Tail {
-    entries: BTreeSet<Entry>,
+    entries: Sorted,
     /// The highest id in the table.
     last: i64,
     enough: usize,
@@ -55,14 +54,14 @@ pub(super) struct Slice {
 
 impl Tail {
     /// Of these leads, which the index has not, in a table whose highest id is `last`.
-    pub fn new(entries: BTreeSet<Entry>, last: i64, enough: usize) -> Self {
+    pub fn new(entries: Sorted, last: i64, enough: usize) -> Self {
         Self { entries, last, enough, appended: 0, indexing: None, next: None }
     }
 
     /// The ids at these places.
     pub fn ids(&self, places: RangeInclusive<Place>) -> impl Iterator<Item = i64> {
         let (first, last) = places.into_inner();
-        self.entries.range((first, 0)..=(last, i64::MAX)).map(|(_, id)| *id)
+        self.entries.range((first, 0)..=(last, sorted::LAST.1)).map(|(_, id)| id)
     }
 
     /// The id for a lead that is appended.
@@ -78,9 +77,10 @@ impl Tail {
         let whole = || Indexing { up_to: self.last, done: None };
         let indexing = self.indexing.or_else(|| (self.entries.len() >= self.enough).then(whole))?;
         let up_to = indexing.up_to;
-        let due = self.entries.range((indexing.done.map_or(Unbounded, Excluded), Unbounded));
+        let from = indexing.done.map_or((Place::FIRST, 0), |(place, id)| (place, id + 1));
+        let due = self.entries.range(from..=sorted::LAST);
         let due = due.filter(|(_, id)| *id <= up_to);
-        let entries: Vec<_> = due.take(PACE * self.appended).copied().collect();
+        let entries: Vec<_> = due.take(PACE * self.appended).collect();
         let completes = (entries.len() < PACE * self.appended).then_some(up_to);
         let done = entries.last().copied().or(indexing.done);
         self.next = Some(completes.map_or(Next::Goes(Indexing { up_to, done }), |up_to| Next::Ends { up_to }));
@@ -95,7 +95,7 @@ impl Tail {
             Some(Next::Goes(indexing)) => self.indexing = Some(indexing),
             Some(Next::Ends { up_to }) => {
                 self.indexing = None;
-                self.entries.retain(|(_, id)| *id > up_to);
+                self.entries.retain_after(up_to);
             }
         }
     }
@@ -116,7 +116,7 @@ mod tests {
 
     #[test]
     fn every_lead_is_indexed_once_and_is_found_here_until_it_is() {
-        let mut tail = Tail::new(BTreeSet::new(), 0, 50);
+        let mut tail = Tail::new(Sorted::from_iter([]), 0, 50);
         let (mut indexed, mut indexed_to) = (BTreeSet::new(), 0);
         for number in 0..1_000 {
             tail.append(place(number));
@@ -153,7 +153,7 @@ mod tests {
 
     #[test]
     fn leads_that_share_a_place_are_all_found_there() {
-        let mut tail = Tail::new(BTreeSet::new(), 4, 50);
+        let mut tail = Tail::new(Sorted::from_iter([]), 4, 50);
         let ids: Vec<_> = [1, 2, 1, 3].map(|number| tail.append(place(number))).into();
         assert_eq!(ids, [5, 6, 7, 8]);
         assert_eq!(tail.ids(place(1)..=place(1)).collect::<Vec<_>>(), [5, 7]);
