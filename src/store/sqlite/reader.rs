@@ -54,7 +54,7 @@ impl LedgerReader {
         Ok(self.explained(fingerprint(&self.connection))? == keyring.fingerprint())
     }
 
-    /// Looks through the index: on a large ledger this takes a second or two.
+    /// Looks through the index: on a large ledger this takes a second.
     pub fn look_up(&self, key: LeadKey) -> Result<Vec<(DestinationName, Record)>, LedgerError> {
         self.explained(leads::of_lead(&self.connection, key, None))
     }

@@ -10,8 +10,8 @@ use super::lead_pages::Entry;
 use super::place::Place;
 use super::sorted::{self, Sorted};
 
-/// So many leads are worth indexing. More would be quicker still with many millions of leads, and slower to read again
-/// at the start.
+/// So many leads are worth indexing: of ten million, seven of them share a page. More would be quicker still, and slower to
+/// read again at the start.
 pub(super) const ENOUGH: usize = 262_144;
 
 /// While indexing, so many leads for each one that was added: it catches up.
