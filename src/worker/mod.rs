@@ -130,10 +130,10 @@ pub struct Item {
 
 impl Item {
     pub fn settle(self, verdict: Verdict, companions: Vec<Outgoing>) -> Settlement {
-        let Lead { event, key, destination, .. } = *self.lead;
-        let subject =
-            Subject { event_id: event.id, lead: Some(key), offer: Some(event.offer), destination: Some(destination) };
-        let about = About { subject, occurred_at: Some(event.occurred_at) };
+        let lead = self.lead;
+        let (event_id, offer, occurred_at) = (lead.event.id, lead.event.offer, lead.event.occurred_at);
+        let subject = Subject { event_id, lead: Some(lead.key), offer: Some(offer), destination: Some(lead.destination) };
+        let about = About { subject, occurred_at: Some(occurred_at) };
         let stamp = Stamp::of(&self.envelope);
         Settlement { unsettled: self.unsettled, verdict, stamp, about, companions, room: self.room }
     }

@@ -15,8 +15,8 @@ pub const CONTENT_TYPE: &str = "multipart/mixed; boundary=batch_leadrelay";
 const HEAD: &str = "--batch_leadrelay\r\nContent-Type: multipart/mixed; boundary=changeset_leadrelay\r\n\r\n";
 const TAIL: &str = "--changeset_leadrelay--\r\n--batch_leadrelay--\r\n";
 
-/// "Its total payload may be no more than 4 MiB in size", with room for the head and the tail.
-pub const SIZE_MAX: usize = 4 * 1024 * 1024 - 4 * 1024;
+/// "Its total payload may be no more than 4 MiB in size", with room for the tail.
+const SIZE_MAX: usize = 4 * 1024 * 1024 - 4 * 1024;
 
 pub const OPERATIONS_MAX: usize = 100;
 
@@ -58,8 +58,52 @@ pub fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
+/// A transaction that is being written.
+pub struct Transaction {
+    body: Vec<u8>,
+    operations: usize,
+}
+
+/// Most operations are shorter: room is made once.
+const USUAL_SIZE: usize = 2_048;
+
+impl Transaction {
+    /// With room for so many operations of the usual size.
+    pub fn begin(operations: usize) -> Self {
+        let operations = operations.min(OPERATIONS_MAX);
+        let mut body = Vec::with_capacity(HEAD.len() + operations * USUAL_SIZE + TAIL.len());
+        body.extend_from_slice(HEAD.as_bytes());
+        Self { body, operations: 0 }
+    }
+
+    /// Writes one operation more. With what does not fit any more the next transaction begins, and is answered: one fits
+    /// always, whatever its size.
+    pub fn push(&mut self, place: Place<'_>, operation: &Operation) -> Option<Self> {
+        let start = self.body.len();
+        part(&mut self.body, place, operation);
+        if self.operations > 0 && (self.operations == OPERATIONS_MAX || self.body.len() > SIZE_MAX) {
+            let mut next = Self::begin(1);
+            next.body.extend_from_slice(&self.body[start..]);
+            next.operations = 1;
+            self.body.truncate(start);
+            return Some(next);
+        }
+        self.operations += 1;
+        None
+    }
+
+    pub fn operations(&self) -> usize {
+        self.operations
+    }
+
+    pub fn into_body(mut self) -> Vec<u8> {
+        self.body.extend_from_slice(TAIL.as_bytes());
+        self.body
+    }
+}
+
 /// Writes one operation, as a part of a transaction.
-pub fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation) {
+fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation) {
     match operation {
         Operation::Insert(held) => {
             head(out, format_args!("POST {}", place.table), None);
@@ -89,11 +133,6 @@ fn head(out: &mut Vec<u8>, line: fmt::Arguments<'_>, etag: Option<&str>) {
 }
 
 const IN_MEMORY: &str = "writing to memory does not fail";
-
-/// The transaction of these parts.
-pub fn body(parts: &[u8]) -> Vec<u8> {
-    [HEAD.as_bytes(), parts, TAIL.as_bytes()].concat()
-}
 
 /// What the service made of a transaction that it understood.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -31,9 +31,12 @@ fn titled(title: &str) -> Held {
 }
 
 fn transaction(place: Place<'_>, operations: &[Operation]) -> Vec<u8> {
-    let mut parts = Vec::new();
-    operations.iter().for_each(|operation| part(&mut parts, place, operation));
-    body(&parts)
+    let mut transaction = Transaction::begin(operations.len());
+    for operation in operations {
+        assert!(transaction.push(place, operation).is_none(), "all fit into one");
+    }
+    assert_eq!(transaction.operations(), operations.len());
+    transaction.into_body()
 }
 
 #[test]
@@ -63,6 +66,25 @@ fn a_transaction_is_written_as_the_service_documents_it() {
         --changeset_leadrelay--\r\n--batch_leadrelay--\r\n";
     let written = String::from_utf8(transaction(place, &operations)).expect("UTF-8");
     assert_eq!(written, expected.replace("ROW", &row));
+}
+
+#[test]
+fn what_does_not_fit_begins_the_next_transaction() {
+    let place = Place { table: TABLE, partition: "contoso.x", row: "00" };
+    let push = |transaction: &mut Transaction, title: &str| transaction.push(place, &Operation::Insert(titled(title)));
+    let mut many = Transaction::begin(OPERATIONS_MAX);
+    for _ in 0..OPERATIONS_MAX {
+        assert!(push(&mut many, "x").is_none());
+    }
+    let next = push(&mut many, "the last").expect("a hundred are the most");
+    assert_eq!((many.operations(), next.operations()), (OPERATIONS_MAX, 1));
+    assert_eq!(parse(&many.into_body()).len(), OPERATIONS_MAX);
+    assert_eq!(parse(&next.into_body())[0].1["Title"], "the last");
+
+    let mut large = Transaction::begin(1);
+    assert!(push(&mut large, &"x".repeat(SIZE_MAX)).is_none(), "one fits, whatever its size");
+    let next = push(&mut large, "y").expect("it is full");
+    assert_eq!((parse(&large.into_body()).len(), parse(&next.into_body()).len()), (1, 1));
 }
 
 fn answer(parts: &[&str]) -> Vec<u8> {
