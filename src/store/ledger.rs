@@ -95,7 +95,6 @@ pub struct Ask {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every answer is a grant")]
 pub enum Claiming {
     Granted(Claim),
     /// Somebody else has a live claim.

@@ -3,6 +3,7 @@
 //! <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions>: one table, one
 //! partition, each row once, at most 100 operations and 4 MiB; all are applied or none.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 
@@ -150,7 +151,8 @@ pub enum Answered {
 /// Reads the parts by their status lines alone: Azurite leaves stray boundaries behind (measured), and a status line
 /// cannot stand at the start of a line of JSON.
 pub fn read(body: &[u8], operations: usize) -> Answered {
-    let text = String::from_utf8_lossy(body);
+    // Mostly it is plain text, which the strict reading tells much sooner.
+    let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut parts = text.split("\nHTTP/1.1 ").skip(1);
     let mut applied = 0;
     for part in &mut parts {

@@ -9,7 +9,6 @@ use std::fmt::Write as _;
 use std::ops::Deref;
 
 use jiff::Timestamp;
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
@@ -161,7 +160,7 @@ fn write_columns(row: &mut Row<'_>, held: &Held) {
     for field in CustomerField::ALL {
         row.put(field.name(), held.value(field));
     }
-    row.put_json("FieldTimes", &FieldTimes(held));
+    row.put_times("FieldTimes", held.fields.iter().map(|(field, held)| (field.name(), held.at)));
     row.put_json("Journey", &Journey(held));
     row.put("Stage", held.stage().as_str());
     row.put("ConsentGrantedAt", &held.granted_at);
@@ -233,22 +232,6 @@ struct CustomerInfo<'a>(&'a Held);
 impl Serialize for CustomerInfo<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.collect_map(CustomerField::ALL.map(|field| (field.name(), self.0.value(field))))
-    }
-}
-
-struct FieldTimes<'a>(&'a Held);
-
-impl Serialize for FieldTimes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        let mut times = serializer.serialize_map(Some(self.0.fields.len()))?;
-        // Mostly they are one and the same: it is printed once.
-        let mut printed: Option<(Timestamp, String)> = None;
-        for (field, held) in &self.0.fields {
-            let known = printed.take().filter(|(at, _)| *at == held.at);
-            let (_, text) = printed.insert(known.unwrap_or_else(|| (held.at, held.at.to_string())));
-            times.serialize_entry(field.name(), text)?;
-        }
-        times.end()
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::io::{self, Write};
 
+use jiff::Timestamp;
 use serde::Serialize;
 
 const JSON_FORM: &str = "text and times have a JSON form, and writing to memory does not fail";
@@ -29,6 +30,24 @@ impl<'a> Row<'a> {
         self.out.push(b'"');
         serde_json::to_writer(InString(self.out), value).expect(JSON_FORM);
         self.out.push(b'"');
+    }
+
+    /// The column's value is a text, and the text is a JSON object of times: neither they nor their names need escapes.
+    pub fn put_times(&mut self, name: &'static str, times: impl Iterator<Item = (&'static str, Timestamp)>) {
+        self.name(name);
+        self.out.extend_from_slice(b"\"{");
+        // Mostly they are one and the same: it is printed once.
+        let mut printed: Option<(Timestamp, String)> = None;
+        let mut separator: &[u8] = b"";
+        for (name, at) in times {
+            let known = printed.take().filter(|(known, _)| *known == at);
+            let (_, text) = printed.insert(known.unwrap_or_else(|| (at, at.to_string())));
+            for part in [separator, b"\\\"", name.as_bytes(), b"\\\":\\\"", text.as_bytes(), b"\\\""] {
+                self.out.extend_from_slice(part);
+            }
+            separator = b",";
+        }
+        self.out.extend_from_slice(b"}\"");
     }
 
     pub fn end(self) {
@@ -88,6 +107,19 @@ mod tests {
             let read: Value = serde_json::from_slice(&written).expect("JSON");
             prop_assert_eq!(&read, &json!({ "Plain": text, "Json": inner.to_string() }));
         }
+    }
+
+    #[test]
+    fn times_in_a_text_are_read_back_as_they_were() {
+        let (mut written, [first, second]) = (Vec::new(), [0, 1_795_317_845].map(|at| Timestamp::constant(at, 5)));
+        let mut row = Row::begin(&mut written);
+        row.put_times("Times", [("A", first), ("B", first), ("C", second)].into_iter());
+        row.put_times("None", std::iter::empty());
+        row.end();
+        let read: Value = serde_json::from_slice(&written).expect("JSON");
+        let times: Value = serde_json::from_str(read["Times"].as_str().expect("a text")).expect("JSON");
+        assert_eq!(times, json!({ "A": first, "B": first, "C": second }));
+        assert_eq!(read["None"], "{}");
     }
 
     #[test]
