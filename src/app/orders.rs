@@ -4,8 +4,8 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::{Unreachable, parts};
 use super::status::ask_worker;
+use super::{Unreachable, parts};
 use crate::config::{Config, Store};
 use crate::domain::order::Order;
 use crate::domain::reply::Code;

@@ -132,7 +132,8 @@ impl Item {
     pub fn settle(self, verdict: Verdict, companions: Vec<Outgoing>) -> Settlement {
         let lead = self.lead;
         let (event_id, offer, occurred_at) = (lead.event.id, lead.event.offer, lead.event.occurred_at);
-        let subject = Subject { event_id, lead: Some(lead.key), offer: Some(offer), destination: Some(lead.destination) };
+        let subject =
+            Subject { event_id, lead: Some(lead.key), offer: Some(offer), destination: Some(lead.destination) };
         let about = About { subject, occurred_at: Some(occurred_at) };
         let stamp = Stamp::of(&self.envelope);
         Settlement { unsettled: self.unsettled, verdict, stamp, about, companions, room: self.room }

@@ -9,7 +9,7 @@ use std::io::Write;
 
 use super::classify;
 use super::entity::{self, Columns};
-use crate::destination::held::Held;
+use crate::domain::lead::Lead;
 
 /// A JSON body is one line that begins with a brace, so that no boundary can stand at the start of one.
 pub const CONTENT_TYPE: &str = "multipart/mixed; boundary=batch_leadrelay";
@@ -22,9 +22,9 @@ const SIZE_MAX: usize = 4 * 1024 * 1024 - 4 * 1024;
 pub const OPERATIONS_MAX: usize = 100;
 
 /// Not `Debug`: it is a person's data.
-pub enum Operation {
+pub enum Operation<'a> {
     /// The whole row.
-    Insert(Held),
+    Insert(&'a Lead),
     /// Only these columns, and only if the row has not changed since it was read.
     Merge { changes: Columns, etag: String },
 }
@@ -79,7 +79,7 @@ impl Transaction {
 
     /// Writes one operation more. With what does not fit any more the next transaction begins, and is answered: one fits
     /// always, whatever its size.
-    pub fn push(&mut self, place: Place<'_>, operation: &Operation) -> Option<Self> {
+    pub fn push(&mut self, place: Place<'_>, operation: &Operation<'_>) -> Option<Self> {
         let start = self.body.len();
         part(&mut self.body, place, operation);
         if self.operations > 0 && (self.operations == OPERATIONS_MAX || self.body.len() > SIZE_MAX) {
@@ -104,11 +104,11 @@ impl Transaction {
 }
 
 /// Writes one operation, as a part of a transaction.
-fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation) {
+fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation<'_>) {
     match operation {
-        Operation::Insert(held) => {
+        Operation::Insert(lead) => {
             head(out, format_args!("POST {}", place.table), None);
-            entity::write_row(out, held, place);
+            entity::write_row(out, lead, place);
         }
         Operation::Merge { changes, etag } => {
             head(out, format_args!("MERGE {}", place.address()), Some(etag));

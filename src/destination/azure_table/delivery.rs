@@ -164,12 +164,10 @@ impl<'a> Delivery<'a> {
 }
 
 impl Order<'_> {
-    fn plan(&self) -> Option<Operation> {
+    fn plan(&self) -> Option<Operation<'_>> {
         match (&self.sight, self.write) {
             (Sight::Unseen | Sight::Absent, Write::Mark { .. }) => None,
-            (Sight::Unseen | Sight::Absent, Write::Create | Write::Merge(_)) => {
-                Some(Operation::Insert(Held::new(&self.lead)))
-            }
+            (Sight::Unseen | Sight::Absent, Write::Create | Write::Merge(_)) => Some(Operation::Insert(&self.lead)),
             (Sight::Present { held, etag }, write) => {
                 let mut after = Held::clone(held);
                 match after.absorb(&self.lead, write) {

@@ -14,9 +14,11 @@ use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::batch::Place;
+use super::contents::Contents;
 use super::row::Row;
-use crate::destination::held::{Held, HeldField, Step, Text};
+use crate::destination::held::{Held, HeldField, Text};
 use crate::domain::event::{CustomerField, Event};
+use crate::domain::journey::{self, Stage, Step};
 use crate::domain::lead::Lead;
 use crate::domain::route::Offer;
 
@@ -130,46 +132,46 @@ fn cut(text: &str, max: usize) -> &str {
 }
 
 /// The whole row, but for its keys.
-pub fn columns(held: &Held) -> Columns {
+fn columns(held: &Held) -> Columns {
     let mut written = Vec::new();
     let mut row = Row::begin(&mut written);
-    write_columns(&mut row, held);
+    write_columns(&mut row, &held.into());
     row.end();
     serde_json::from_slice(&written).expect("a row is a JSON object")
 }
 
 /// Writes the whole row. Every lead comes this way, so it goes from the lead into the request without a copy in between.
-pub fn write_row(out: &mut Vec<u8>, held: &Held, place: Place<'_>) {
+pub fn write_row(out: &mut Vec<u8>, lead: &Lead, place: Place<'_>) {
     let mut row = Row::begin(out);
     row.put("PartitionKey", place.partition);
     row.put("RowKey", place.row);
-    write_columns(&mut row, held);
+    write_columns(&mut row, &lead.into());
     row.end();
 }
 
-fn write_columns(row: &mut Row<'_>, held: &Held) {
-    if let Some(step) = held.leading_step() {
-        row.put("LeadSource", &format_args!("{}-{}|{}", step.source, step.action, held.offer));
+fn write_columns(row: &mut Row<'_>, lead: &Contents<'_>) {
+    if let Some(step) = journey::leading_step(&lead.journey) {
+        row.put("LeadSource", &format_args!("{}-{}|{}", step.source, step.action, lead.offer));
         row.put("ActionCode", &step.action);
     }
-    row.put("ProductId", &held.offer);
-    row.put("PublisherDisplayName", &held.publisher_display_name);
-    row.put("OfferDisplayName", &held.offer_display_name);
-    row.put("Description", &held.description.0);
-    row.put_json("CustomerInfo", &CustomerInfo(held));
-    for field in CustomerField::ALL {
-        row.put(field.name(), held.value(field));
+    row.put("ProductId", lead.offer);
+    row.put("PublisherDisplayName", lead.publisher_display_name);
+    row.put("OfferDisplayName", lead.offer_display_name);
+    row.put("Description", lead.description);
+    row.put_json("CustomerInfo", &CustomerInfo(lead));
+    for (name, value) in lead.values() {
+        row.put(name, value);
     }
-    row.put_times("FieldTimes", held.fields.iter().map(|(field, held)| (field.name(), held.at)));
-    row.put_json("Journey", &Journey(held));
-    row.put("Stage", held.stage().as_str());
-    row.put("ConsentGrantedAt", &held.granted_at);
+    row.put_times("FieldTimes", lead.times());
+    row.put_json("Journey", &Journey(lead));
+    row.put("Stage", Stage::of(&lead.journey, lead.withdrawn_at.is_some()).as_str());
+    row.put("ConsentGrantedAt", &lead.granted_at);
     // A merge cannot remove a column: a mark that was lifted leaves an empty one.
-    match held.withdrawn_at {
+    match lead.withdrawn_at {
         Some(at) => row.put("ConsentWithdrawnAt", &at),
         None => row.put("ConsentWithdrawnAt", ""),
     }
-    if let (Some(first), Some(last)) = (held.journey.first(), held.journey.last()) {
+    if let (Some(first), Some(last)) = (lead.journey.first(), lead.journey.last()) {
         row.put("FirstAction", &first.action);
         row.put("LastAction", &last.action);
         for (name, type_name, at) in [
@@ -227,15 +229,15 @@ pub fn read(row: &Columns) -> Held {
 }
 
 /// The marketplace's own form: seven members in its order, empty where nothing was given.
-struct CustomerInfo<'a>(&'a Held);
+struct CustomerInfo<'a>(&'a Contents<'a>);
 
 impl Serialize for CustomerInfo<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(CustomerField::ALL.map(|field| (field.name(), self.0.value(field))))
+        serializer.collect_map(self.0.values())
     }
 }
 
-struct Journey<'a>(&'a Held);
+struct Journey<'a>(&'a Contents<'a>);
 
 impl Serialize for Journey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

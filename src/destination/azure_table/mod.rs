@@ -31,6 +31,7 @@ mod listing;
 mod client;
 mod batch;
 mod entity;
+mod contents;
 mod row;
 mod classify;
 
