@@ -7,8 +7,8 @@ use leadrelay::domain::lead::{Lead, Purpose};
 use leadrelay::domain::repeat::{Write, recorded};
 use leadrelay::domain::route::Offer;
 use leadrelay::store::ledger::{
-    Claiming, Delivered, Forgetting, Forgotten, Held, Intended, LEASE, Ledger, LedgerError, Recorded, Standing, Terms,
-    VERIFIED_FOR,
+    Claim, Claiming, Delivered, Forgetting, Forgotten, Held, Intended, LEASE, Ledger, LedgerError, Recorded, Standing,
+    Terms, VERIFIED_FOR,
 };
 use leadrelay::store::memory::MemoryLedger;
 use leadrelay::store::sqlite::SqliteLedger;
@@ -89,6 +89,7 @@ on_every_ledger! {
     releasing_a_lost_claim_leaves_the_other_claim_alone,
     the_next_claim_sees_what_was_recorded,
     a_delivery_whose_claim_was_lost_is_recorded_beside_the_other,
+    a_lead_is_kept_once_in_whatever_order_a_lapsed_claim_and_the_next_are_recorded,
     a_handle_that_never_took_over_owns_nothing,
     taking_over_forgets_the_claims,
     an_earlier_owner_neither_claims_nor_renews_nor_records,
@@ -233,6 +234,37 @@ async fn a_delivery_whose_claim_was_lost_is_recorded_beside_the_other(store: &dy
     let both = both.record().expect("delivered");
     assert_eq!(both.actions.keys().collect::<Vec<_>>(), ["INS", "PLT"]);
     assert_eq!((both.granted_at, both.last_event_at), (at(5), at(5)));
+}
+
+async fn a_lead_is_kept_once_in_whatever_order_a_lapsed_claim_and_the_next_are_recorded(store: &dyn Store) {
+    let ledger = owner(store).await;
+    for (order, together) in
+        [(["INS", "PLT"], false), (["PLT", "INS"], false), (["INS", "PLT"], true), (["PLT", "INS"], true)]
+    {
+        let lead = lead(&format!("{order:?}{together}@example.com"), 0);
+        let lost = granted(&*ledger, &lead).await;
+        advance(LEASE).await;
+        let taken = granted(&*ledger, &lead).await;
+        let delivered = |(claim, action): (Claim, &str)| {
+            let mut acted = lead.clone();
+            acted.event.action = action.into();
+            Delivered { claim, record: first_record(&acted) }
+        };
+        let mut both: Vec<_> = [(lost, "INS"), (taken, "PLT")].map(delivered).into();
+        if order[0] == "PLT" {
+            both.reverse();
+        }
+        if together {
+            ledger.record(both.into()).await.expect("recorded");
+        } else {
+            for one in both {
+                ledger.record([one].into()).await.expect("recorded");
+            }
+        }
+        let found = ledger.look_up(lead.key).await.expect("an answer");
+        let [(_, record)] = &found[..] else { panic!("kept {} times, {order:?}, {together}", found.len()) };
+        assert_eq!(record.actions.keys().collect::<Vec<_>>(), ["INS", "PLT"]);
+    }
 }
 
 async fn a_handle_that_never_took_over_owns_nothing(store: &dyn Store) {

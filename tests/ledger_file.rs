@@ -86,7 +86,7 @@ async fn a_ledger_of_a_newer_leadrelay_is_refused_and_left_alone() {
     let (_folder, path) = folder();
     kept(&path).await;
     let newer = Connection::open(&path).expect("the file opens");
-    newer.execute_batch("PRAGMA user_version = 6").expect("a newer schema");
+    newer.execute_batch("PRAGMA user_version = 7").expect("a newer schema");
     drop(newer);
     refused(&path, "it was kept by a newer leadrelay");
 }
@@ -223,6 +223,81 @@ async fn a_ledger_of_schema_3_is_brought_up_keeps_all_that_was_in_it_and_can_for
     assert!(reader.is_suppressed(kept.address).expect("committed"));
     assert_eq!((reader.forgettings().expect("one"), reader.offers().expect("none").len()), (1, 0));
     assert_eq!(reader.summary().expect("a summary").withdrawals, 1, "a withdrawal stays");
+}
+
+/// What schema 5 changed.
+const SCHEMA_5: &str = "
+    CREATE TABLE suppressions (address BLOB NOT NULL PRIMARY KEY, at_second INTEGER NOT NULL,
+        at_nanosecond INTEGER NOT NULL) STRICT, WITHOUT ROWID;
+    CREATE TABLE forgettings (number INTEGER PRIMARY KEY AUTOINCREMENT, at_second INTEGER NOT NULL,
+        at_nanosecond INTEGER NOT NULL, ordered_by TEXT NOT NULL, reason TEXT NOT NULL, records INTEGER NOT NULL,
+        intents INTEGER NOT NULL, letters INTEGER NOT NULL, at_destinations INTEGER NOT NULL) STRICT;
+    DROP INDEX leads_by_lead;
+    DROP INDEX leads_by_person;
+    CREATE TABLE lead_index (person BLOB NOT NULL, lead BLOB NOT NULL, destination TEXT NOT NULL, id INTEGER NOT NULL,
+        PRIMARY KEY (person, lead, destination)) STRICT, WITHOUT ROWID;
+    CREATE TABLE indexed (only INTEGER PRIMARY KEY CHECK (only = 1), up_to INTEGER NOT NULL) STRICT;
+    CREATE TRIGGER a_lead_leaves_the_index_too AFTER DELETE ON leads BEGIN
+        DELETE FROM lead_index WHERE (person, lead, destination) = (old.person, old.lead, old.destination);
+    END;
+    INSERT INTO lead_index SELECT person, lead, destination, id FROM leads;
+    INSERT INTO indexed SELECT 1, max(id) FROM leads;
+    PRAGMA user_version = 5;
+";
+
+/// With one lead that is in the index, and then a thousand, of which every other is.
+fn kept_by_schema_5(path: &Path) -> Vec<leadrelay::domain::lead::Lead> {
+    let mut leads = vec![kept_by_schema_2(path)];
+    let old = Connection::open(path).expect("a file");
+    old.execute_batch(SCHEMA_3).expect("schema 3");
+    old.execute_batch(SCHEMA_5).expect("schema 5");
+    for number in 0..1_000 {
+        let lead = lead(&format!("{number}@example.com"), 0);
+        let insert = "INSERT INTO leads (lead, destination, person, record)
+            SELECT ?1, 'contoso', ?2, record FROM leads WHERE id = 1";
+        let keys = rusqlite::params![lead.key.as_bytes(), lead.person.as_bytes()];
+        old.execute(insert, keys).expect("a record");
+        if number % 2 == 0 {
+            let index = "INSERT INTO lead_index VALUES (?2, ?1, 'contoso', last_insert_rowid())";
+            old.execute(index, keys).expect("indexed");
+        }
+        leads.push(lead);
+    }
+    leads
+}
+
+#[tokio::test]
+async fn a_ledger_of_schema_5_is_brought_up_with_the_leads_that_it_had_indexed_and_those_that_it_had_not() {
+    let (_folder, path) = folder();
+    let leads = kept_by_schema_5(&path);
+    let reader = LedgerReader::open(&path).expect("it may be looked into before");
+    let looked_up = |reader: &LedgerReader, lead: &leadrelay::domain::lead::Lead| {
+        let found = [reader.look_up(lead.key), reader.look_up_of(lead.key, lead.person)];
+        found.map(|found| found.expect("read").len())
+    };
+    assert_eq!(reader.summary().expect("a summary").leads, [(destination("contoso"), 1_001)]);
+    assert!(leads.iter().all(|lead| looked_up(&reader, lead) == [1, 1]));
+    drop(reader);
+    let ledger = open(&path).expect("the ledger opens");
+    ledger.take_over().await.expect("taken over");
+    for lead in &leads {
+        let claim = granted(&ledger, lead).await;
+        assert!(claim.record().is_some(), "it was delivered");
+        ledger.release(vec![claim]).await;
+    }
+    let (gone, stay) = leads.split_at(10);
+    let held = |lead: &leadrelay::domain::lead::Lead| {
+        let (person, lead, destination) = (lead.person, lead.key, lead.destination.clone());
+        Held { person, lead, destination }
+    };
+    let (leads, by, why) = (gone.iter().map(held).collect(), "olga@desk".into(), "asked".into());
+    let forgetting = Forgetting { leads, at: at(1), by, why, letters: 0, at_destinations: 0 };
+    assert_eq!(ledger.forget(forgetting).await.expect("committed").records, 10);
+    let reader = LedgerReader::open(&path).expect("the ledger opens");
+    let summary = reader.summary().expect("a summary");
+    assert_eq!((summary.epoch, summary.leads), (6, vec![(destination("contoso"), 991)]));
+    assert!(gone.iter().all(|lead| looked_up(&reader, lead) == [0, 0]));
+    assert!(stay.iter().all(|lead| looked_up(&reader, lead) == [1, 1]));
 }
 
 #[tokio::test]

@@ -19,6 +19,8 @@ pub(in crate::store) type Subject = (LeadKey, DestinationName);
 pub(in crate::store) struct Claims {
     held: HashMap<Subject, Held>,
     issued: u64,
+    /// Claims up to this one vouch no more.
+    doubted: u64,
     sweep_at: usize,
 }
 
@@ -26,6 +28,8 @@ pub(in crate::store) struct Claims {
 struct Held {
     token: u64,
     expires_at: Instant,
+    /// Nobody has recorded this lead under another claim.
+    vouches: bool,
 }
 
 /// Below this many, lapsed claims that nobody released are not worth looking for.
@@ -39,7 +43,7 @@ impl Claims {
         }
         self.sweep(now);
         self.issued += 1;
-        self.held.insert(subject.clone(), Held { token: self.issued, expires_at: now + LEASE });
+        self.held.insert(subject.clone(), Held { token: self.issued, expires_at: now + LEASE, vouches: true });
         Some(Claim::new(subject, record, (self.issued, epoch), now))
     }
 
@@ -59,6 +63,20 @@ impl Claims {
         if self.held.get(&subject).is_some_and(|held| held.token == claim.token()) {
             self.held.remove(&subject);
         }
+    }
+
+    /// Whether the lead stands in the ledger as it did when it was claimed. Asked once for each claim that is recorded, in
+    /// order: only who has a claim records, so what stands is known unless it was under another claim of the same lead,
+    /// which had lapsed. Then this is not the claim that is held, or that one vouches no more.
+    pub fn vouches(&mut self, claim: &Claim) -> bool {
+        let Some(held) = self.held.get_mut(&subject(claim)) else { return false };
+        held.vouches &= held.token == claim.token();
+        held.vouches && held.token > self.doubted
+    }
+
+    /// A commit failed, and may have been made all the same: no claim of before tells any more what stands.
+    pub fn doubt_all(&mut self) {
+        self.doubted = self.issued;
     }
 
     pub fn forget_all(&mut self) {

@@ -9,7 +9,7 @@ use tokio::time::Instant;
 use super::fault::Fault;
 use super::leads::Leads;
 use super::owner::Owner;
-use super::tail::Place;
+use super::place::Identity;
 use super::writer::Call;
 use super::{forget_rows, intent_rows, rows};
 use crate::domain::repeat::{self, Record};
@@ -40,17 +40,19 @@ impl Call<Owner> for ClaimLeads {
     fn run(&self, connection: &Connection, owner: &Owner) -> Result<Self::Done, Fault> {
         let epoch = owner.epoch(connection)?;
         let somebody_withdrew = rows::has_withdrawals(connection)?;
+        let somebody_is_suppressed = forget_rows::has_suppressions(connection)?;
         let mut leads = Leads::open(connection, &owner.known)?;
         let find = |ask: &Ask| {
             if somebody_withdrew && repeat::withdrawn(ask.granted_at, rows::withdrawn_at(connection, ask.person)?) {
                 return Ok(Found::Withdrawn);
             }
             // A mark says do-not-contact, and forgets nobody less.
-            if ask.granted_at.is_some() && forget_rows::is_suppressed(connection, ask.address)? {
+            let delivers = ask.granted_at.is_some();
+            if somebody_is_suppressed && delivers && forget_rows::is_suppressed(connection, ask.address)? {
                 return Ok(Found::Withdrawn);
             }
-            let place = Place { person: ask.person, lead: ask.key, destination: ask.destination.clone() };
-            Ok(Found::Record(leads.get(&place)?.map(|standing| standing.record)))
+            let sought = Identity { person: ask.person, lead: ask.key, destination: &ask.destination };
+            Ok(Found::Record(leads.get(sought)?.map(|standing| standing.record)))
         };
         Ok((epoch, self.asks.iter().map(find).collect::<Result<_, Fault>>()?))
     }
@@ -110,13 +112,14 @@ impl Call<Owner> for RecordDeliveries {
         }
         let (somebody_withdrew, intended) = (rows::has_withdrawals(connection)?, intent_rows::has_intents(connection)?);
         let mut leads = Leads::open(connection, &owner.known)?;
-        let record = |Delivered { claim, record }: &Delivered| {
+        let vouches = owner.vouching(&self.0);
+        let record = |(Delivered { claim, record }, vouches): (&Delivered, bool)| {
             let (lead, destination) = (claim.key(), claim.destination());
-            let place = Place { person: record.person, lead, destination: destination.clone() };
-            let standing = leads.get(&place)?;
-            let known = standing.as_ref().map(|standing| &standing.record);
-            let record = repeat::reconciled(claim.record(), known, record.clone());
-            leads.put(place, standing.as_ref(), &record)?;
+            let delivered = Identity { person: record.person, lead, destination };
+            match claim.record() {
+                None if vouches => leads.append(delivered, record)?,
+                base => keep(&mut leads, delivered, base, record)?,
+            }
             if intended && intents::is_ended(intent_rows::intent(connection, lead, destination)?.as_ref(), claim) {
                 intent_rows::drop_intent(connection, lead, destination)?;
             }
@@ -127,7 +130,7 @@ impl Call<Owner> for RecordDeliveries {
             let unmarked = withdrawn_at.filter(|at| record.is_to_be_marked(*at));
             Ok(unmarked.map_or(Recorded::Done, Recorded::WithdrawnAt))
         };
-        self.0.iter().map(record).collect()
+        self.0.iter().zip(vouches).map(record).collect()
     }
 
     fn conclude(self, recorded: Vec<Recorded>, owner: &mut Owner) -> Vec<Recorded> {
@@ -135,6 +138,13 @@ impl Call<Owner> for RecordDeliveries {
         self.0.iter().for_each(|delivered| claims.end(&delivered.claim));
         recorded
     }
+}
+
+/// Keeps what was delivered, built on `base`, beside what stands there now.
+fn keep(leads: &mut Leads<'_>, lead: Identity<'_>, base: Option<&Record>, delivered: &Record) -> Result<(), Fault> {
+    let Some(standing) = leads.get(lead)? else { return leads.append(lead, delivered) };
+    let record = repeat::reconciled(base, Some(&standing.record), delivered.clone());
+    leads.replace(&standing, &record)
 }
 
 /// Under no epoch: a withdrawal is true whoever commits it, and only the latest counts.

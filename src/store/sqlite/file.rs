@@ -228,7 +228,7 @@ impl StoreFile {
         connection.pragma_update(None, "wal_autocheckpoint", 4096)?;
         // 8 MiB. The system caches the rest of the file.
         connection.pragma_update(None, "cache_size", -8_192)?;
-        connection.set_prepared_statement_cache_capacity(32);
+        connection.set_prepared_statement_cache_capacity(64);
         Ok((self.kind.prepare)(connection)?)
     }
 

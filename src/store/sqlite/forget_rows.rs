@@ -5,7 +5,8 @@ use jiff::Timestamp;
 use rusqlite::{Connection, params};
 
 use super::fault::Fault;
-use super::tail::Place;
+use super::place::Identity;
+use super::rows::one;
 use super::{intent_rows, leads};
 use crate::domain::lead_key::AddressKey;
 use crate::store::ledger::{Forgetting, Forgotten, Held};
@@ -34,6 +35,11 @@ pub(super) fn is_suppressed(connection: &Connection, address: AddressKey) -> Res
     Ok(select.exists([address.as_bytes()])?)
 }
 
+/// Whether anybody is to be forgotten: where nobody is, nobody is looked up.
+pub(super) fn has_suppressions(connection: &Connection) -> Result<bool, Fault> {
+    Ok(one(connection, "SELECT EXISTS (SELECT 1 FROM suppressions)")?)
+}
+
 /// The first time stays.
 pub(super) fn suppress(connection: &Connection, address: AddressKey, at: Timestamp) -> Result<(), Fault> {
     let insert = "INSERT INTO suppressions VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
@@ -44,8 +50,8 @@ pub(super) fn suppress(connection: &Connection, address: AddressKey, at: Timesta
 pub(super) fn forget(connection: &Connection, forgetting: &Forgetting) -> Result<Forgotten, Fault> {
     let mut forgotten = Forgotten::default();
     for Held { person, lead, destination } in &forgetting.leads {
-        let place = Place { person: *person, lead: *lead, destination: destination.clone() };
-        forgotten.records += u64::from(leads::remove(connection, &place)?);
+        let held = Identity { person: *person, lead: *lead, destination };
+        forgotten.records += u64::from(leads::remove(connection, held)?);
         if intent_rows::intent(connection, *lead, destination)?.is_some() {
             intent_rows::drop_intent(connection, *lead, destination)?;
             forgotten.intents += 1;

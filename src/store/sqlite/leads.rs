@@ -1,4 +1,4 @@
-//! The table of leads, for the length of one transaction: appended to, changed in place, found by [`Place`].
+//! The table of leads, for the length of one transaction: appended to, changed in place, found by [`Identity`].
 
 use std::cell::{RefCell, RefMut};
 use std::collections::{BTreeMap, BTreeSet};
@@ -7,13 +7,16 @@ use rusqlite::{CachedStatement, Connection, Row, params};
 
 use super::encoding::{decode, encode};
 use super::fault::Fault;
-use super::rows::{destination, exists, number, one};
-use super::tail::{Place, Tail};
+use super::lead_pages::{self, LeadPages};
+use super::place::{Identity, Place};
+use super::rows::{destination, exists, one};
+use super::sorted::Sorted;
+use super::tail::Tail;
 use crate::domain::lead_key::{LeadKey, PersonKey};
 use crate::domain::repeat::Record;
 use crate::domain::route::DestinationName;
 
-/// Records are appended in the order in which they come. Up to `indexed.up_to`, their index is `lead_index`; who writes
+/// Records are appended in the order in which they come. Up to `indexed.up_to`, their index is [`lead_pages`]; who writes
 /// keeps that of the rest in memory: [`Tail`].
 pub(super) const SCHEMA: &str = "
     CREATE TABLE leads (
@@ -24,28 +27,15 @@ pub(super) const SCHEMA: &str = "
         record BLOB NOT NULL
     ) STRICT;
 ";
-pub(super) const INDEX_SCHEMA: &str = "
-    CREATE TABLE lead_index (
-        person BLOB NOT NULL,
-        lead BLOB NOT NULL,
-        destination TEXT NOT NULL,
-        id INTEGER NOT NULL,
-        PRIMARY KEY (person, lead, destination)
-    ) STRICT, WITHOUT ROWID;
-    CREATE TABLE indexed (only INTEGER PRIMARY KEY CHECK (only = 1), up_to INTEGER NOT NULL) STRICT;
-    CREATE TRIGGER a_lead_leaves_the_index_too AFTER DELETE ON leads BEGIN
-        DELETE FROM lead_index WHERE (person, lead, destination) = (old.person, old.lead, old.destination);
-    END;
-";
 
-/// Of ids that only a tail finds. In the index's place, for those who look and keep no tail.
-const NOT_YET_INDEXED: &str = "SELECT id FROM leads WHERE id > (SELECT up_to FROM indexed)";
-
-/// For a file that had none.
-pub(super) const INDEX_ALL: &str = "
-    INSERT INTO lead_index SELECT person, lead, destination, id FROM leads ORDER BY person, lead, destination;
-    INSERT INTO indexed SELECT 1, coalesce(max(id), 0) FROM leads;
-";
+/// Makes the index of a file that has none.
+pub(super) fn index_all(connection: &Connection) -> rusqlite::Result<()> {
+    connection.execute_batch(lead_pages::SCHEMA)?;
+    let indexed = "CREATE TABLE indexed (only INTEGER PRIMARY KEY CHECK (only = 1), up_to INTEGER NOT NULL) STRICT";
+    connection.execute_batch(indexed)?;
+    lead_pages::build(connection)?;
+    connection.execute_batch("INSERT INTO indexed SELECT 1, coalesce(max(id), 0) FROM leads")
+}
 
 /// What the writer knows of the leads beside the file. Changed inside transactions, and forgotten if one fails.
 pub(super) struct Known {
@@ -74,12 +64,7 @@ impl Known {
         let current = |read: &&mut Read| data_version(connection).is_ok_and(|found| found == read.data_version);
         let Some(read) = tail.as_mut().filter(current) else { return Ok(()) };
         let Some(slice) = read.tail.slice() else { return Ok(()) };
-        // One that is there already was indexed before a crash, or by another owner.
-        let insert = "INSERT OR IGNORE INTO lead_index (person, lead, destination, id) VALUES (?1, ?2, ?3, ?4)";
-        let mut insert = connection.prepare_cached(insert)?;
-        for (Place { person, lead, destination }, id) in &slice.leads {
-            insert.execute(params![person.as_bytes(), lead.as_bytes(), destination.as_str(), id])?;
-        }
+        LeadPages::open(connection)?.add(&slice.entries)?;
         if let Some(up_to) = slice.completes {
             connection.prepare_cached("UPDATE indexed SET up_to = max(up_to, ?1)")?.execute([up_to])?;
         }
@@ -99,10 +84,11 @@ impl Known {
 }
 
 pub(super) struct Leads<'a> {
-    connection: &'a Connection,
     tail: RefMut<'a, Tail>,
-    find: CachedStatement<'a>,
+    pages: LeadPages<'a>,
     read: CachedStatement<'a>,
+    append: CachedStatement<'a>,
+    replace: CachedStatement<'a>,
 }
 
 /// A record, and where it stands.
@@ -110,6 +96,8 @@ pub(super) struct Standing {
     id: i64,
     pub record: Record,
 }
+
+const READ: &str = "SELECT id, record, person, lead, destination FROM leads WHERE id = ?1";
 
 impl<'a> Leads<'a> {
     pub fn open(connection: &'a Connection, known: &'a Known) -> Result<Self, Fault> {
@@ -121,102 +109,123 @@ impl<'a> Leads<'a> {
             let last = one(connection, "SELECT max(coalesce(max(id), 0), (SELECT up_to FROM indexed)) FROM leads")?;
             *tail = Some(Read { tail: Tail::new(unindexed(connection)?, last, known.enough), data_version });
         }
+        let append = "INSERT INTO leads (id, lead, destination, person, record) VALUES (?1, ?2, ?3, ?4, ?5)";
         Ok(Self {
-            connection,
             tail: RefMut::map(tail, |tail| &mut tail.as_mut().expect("it was read just now").tail),
-            find: connection.prepare_cached(
-                "SELECT id, (SELECT record FROM leads WHERE leads.id = lead_index.id) FROM lead_index
-                 WHERE person = ?1 AND lead = ?2 AND destination = ?3",
-            )?,
-            read: connection.prepare_cached("SELECT id, record FROM leads WHERE id = ?1")?,
+            pages: LeadPages::open(connection)?,
+            read: connection.prepare_cached(READ)?,
+            append: connection.prepare_cached(append)?,
+            replace: connection.prepare_cached("UPDATE leads SET record = ?2 WHERE id = ?1")?,
         })
     }
 
-    pub fn get(&mut self, place: &Place) -> Result<Option<Standing>, Fault> {
-        let mut rows = match self.tail.get(place) {
-            Some(id) => self.read.query([id])?,
-            None => {
-                let Place { person, lead, destination } = place;
-                self.find.query(params![person.as_bytes(), lead.as_bytes(), destination.as_str()])?
-            }
-        };
-        rows.next()?.map(|row| Ok(Standing { id: row.get(0)?, record: record(row, place.person)? })).transpose()
-    }
-
-    /// Keeps `record` in the place of what stands there, if anything does.
-    pub fn put(&mut self, place: Place, standing: Option<&Standing>, record: &Record) -> Result<(), Fault> {
-        match standing {
-            Some(Standing { id, .. }) => {
-                let update = "UPDATE leads SET record = ?2 WHERE id = ?1";
-                self.connection.prepare_cached(update)?.execute(params![id, encode(record)])?;
-            }
-            None => {
-                let insert = "INSERT INTO leads (id, lead, destination, person, record) VALUES (?1, ?2, ?3, ?4, ?5)";
-                let mut insert = self.connection.prepare_cached(insert)?;
-                let Place { person, lead, destination } = place.clone();
-                let id = self.tail.append(place);
-                let (person, lead) = (person.as_bytes(), lead.as_bytes());
-                insert.execute(params![id, lead, destination.as_str(), person, encode(record)])?;
+    pub fn get(&mut self, sought: Identity<'_>) -> Result<Option<Standing>, Fault> {
+        let place = sought.place();
+        let newest = self.tail.ids(place.alone()).chain(self.pages.ids(place.alone())?);
+        for id in newest {
+            let mut rows = self.read.query([id])?;
+            if let Some(row) = rows.next()?
+                && is_of(row, sought)?
+            {
+                return Ok(Some(Standing { id, record: record(row, sought.person)? }));
             }
         }
+        Ok(None)
+    }
+
+    /// Keeps the first record of this lead: nothing stands there.
+    pub fn append(&mut self, lead: Identity<'_>, record: &Record) -> Result<(), Fault> {
+        let id = self.tail.append(lead.place());
+        let Identity { person, lead, destination } = lead;
+        let (person, lead) = (person.as_bytes(), lead.as_bytes());
+        self.append.execute(params![id, lead, destination.as_str(), person, encode(record)])?;
+        Ok(())
+    }
+
+    /// Keeps `record` in the place of what stands there.
+    pub fn replace(&mut self, standing: &Standing, record: &Record) -> Result<(), Fault> {
+        self.replace.execute(params![standing.id, encode(record)])?;
         Ok(())
     }
 
     pub fn of_person(&mut self, person: PersonKey) -> Result<Vec<(LeadKey, DestinationName, Record)>, Fault> {
-        let indexed = "SELECT id, (SELECT record FROM leads WHERE leads.id = lead_index.id), lead, destination
-            FROM lead_index WHERE person = ?1";
-        let mut indexed = self.connection.prepare_cached(indexed)?;
-        let mut rows = indexed.query([person.as_bytes()])?;
-        let mut found = BTreeMap::new();
-        while let Some(row) = rows.next()? {
-            found.insert((LeadKey::from_bytes(row.get(2)?), destination(row, 3)?), record(row, person)?);
-        }
+        let places = Place::all_of(person);
         // While they are being indexed, some are found here and there.
-        for (Place { lead, destination, .. }, id) in self.tail.of_person(person) {
+        let ids: BTreeSet<_> = self.tail.ids(places.clone()).chain(self.pages.ids(places)?).collect();
+        let mut found = BTreeMap::new();
+        for id in ids {
             let mut rows = self.read.query([id])?;
-            let row = rows.next()?.ok_or(Fault::Damaged)?;
-            found.insert((*lead, destination.clone()), record(row, person)?);
+            if let Some(row) = rows.next()?
+                && row.get::<_, [u8; 16]>(2)? == *person.as_bytes()
+            {
+                found.insert((LeadKey::from_bytes(row.get(3)?), destination(row, 4)?), record(row, person)?);
+            }
         }
         Ok(found.into_iter().map(|((lead, destination), record)| (lead, destination, record)).collect())
     }
 }
 
+/// Whether the row of [`READ`] is this lead's: others may share its place. A row that is gone was nobody's.
+fn is_of(row: &Row<'_>, sought: Identity<'_>) -> Result<bool, Fault> {
+    let blob = |column| row.get_ref(column)?.as_blob().map_err(|_| Fault::Damaged);
+    let destination = row.get_ref(4)?.as_str().map_err(|_| Fault::Damaged)?;
+    Ok(blob(3)? == sought.lead.as_bytes()
+        && blob(2)? == sought.person.as_bytes()
+        && destination == sought.destination.as_str())
+}
+
 /// The leads of this key, for those who keep no tail. `person` finds them by the index; without it the whole index is
-/// looked through, which takes a second or two for ten million leads.
+/// looked through, which takes a second or so for ten million leads. In the ledger of an earlier leadrelay, which is only
+/// looked into, it is the table itself, and takes seconds.
 pub(super) fn of_lead(
     connection: &Connection,
     lead: LeadKey,
     person: Option<PersonKey>,
 ) -> Result<Vec<(DestinationName, Record)>, Fault> {
-    let places = match person {
-        // Of an earlier leadrelay, and only looked into: it has an index by lead.
-        _ if !exists(connection, "lead_index")? => "SELECT id FROM leads WHERE lead = ?1 AND ?2 IS ?2".to_owned(),
-        None => {
-            format!("SELECT id FROM lead_index WHERE lead = ?1 AND ?2 IS NULL UNION {NOT_YET_INDEXED} AND lead = ?1")
-        }
-        Some(_) => {
-            format!("SELECT id FROM lead_index WHERE person = ?2 AND lead = ?1 UNION {NOT_YET_INDEXED} AND lead = ?1")
-        }
-    };
-    let select =
-        format!("SELECT id, record, person, destination FROM leads WHERE id IN ({places}) ORDER BY destination");
-    let mut select = connection.prepare_cached(&select)?;
-    let mut rows = select.query(params![lead.as_bytes(), person.as_ref().map(PersonKey::as_bytes)])?;
-    let mut found = Vec::new();
-    while let Some(row) = rows.next()? {
-        found.push((destination(row, 3)?, record(row, PersonKey::from_bytes(row.get(2)?))?));
+    let (mut ids, mut rest) = (Vec::new(), "SELECT id FROM leads WHERE lead = ?1");
+    if exists(connection, "lead_pages")? {
+        rest = "SELECT id FROM leads WHERE id > (SELECT up_to FROM indexed) AND lead = ?1";
+        ids = match person {
+            Some(person) => LeadPages::open(connection)?.ids(Place::of(person, lead).alone())?,
+            None => lead_pages::ids_of_lead(connection, lead)?,
+        };
     }
+    let mut rest = connection.prepare_cached(rest)?;
+    let rest = rest.query_map([lead.as_bytes()], |row| row.get(0))?;
+    let ids: BTreeSet<i64> = ids.into_iter().map(Ok).chain(rest).collect::<Result<_, _>>()?;
+    let mut read = connection.prepare_cached(READ)?;
+    let mut found = Vec::new();
+    for id in ids {
+        let mut rows = read.query([id])?;
+        if let Some(row) = rows.next()?
+            && row.get::<_, [u8; 16]>(3)? == *lead.as_bytes()
+        {
+            found.push((destination(row, 4)?, record(row, PersonKey::from_bytes(row.get(2)?))?));
+        }
+    }
+    found.sort_by(|(one, _), (other, _)| one.cmp(other));
     Ok(found)
 }
 
 /// For those who keep no tail, or forget it before they commit; the index loses it with the row.
-pub(super) fn remove(connection: &Connection, place: &Place) -> Result<bool, Fault> {
-    let delete = format!(
-        "DELETE FROM leads WHERE lead = ?2 AND destination = ?3 AND id IN (SELECT id FROM lead_index
-         WHERE person = ?1 AND lead = ?2 AND destination = ?3 UNION {NOT_YET_INDEXED})"
-    );
-    let Place { person, lead, destination } = place;
-    Ok(connection.execute(&delete, params![person.as_bytes(), lead.as_bytes(), destination.as_str()])? > 0)
+pub(super) fn remove(connection: &Connection, lead: Identity<'_>) -> Result<bool, Fault> {
+    let place = lead.place();
+    let mut pages = LeadPages::open(connection)?;
+    let unindexed = "SELECT id FROM leads WHERE id > (SELECT up_to FROM indexed) AND lead = ?1";
+    let mut unindexed = connection.prepare_cached(unindexed)?;
+    let unindexed = unindexed.query_map([lead.lead.as_bytes()], |row| row.get(0))?;
+    let ids: BTreeSet<_> = pages.ids(place.alone())?.into_iter().map(Ok).chain(unindexed).collect::<Result<_, _>>()?;
+    let delete = "DELETE FROM leads WHERE id = ?1 AND lead = ?2 AND destination = ?3 AND person = ?4";
+    let mut delete = connection.prepare_cached(delete)?;
+    let Identity { person, lead, destination } = lead;
+    let mut removed = false;
+    for id in ids {
+        if delete.execute(params![id, lead.as_bytes(), destination.as_str(), person.as_bytes()])? > 0 {
+            pages.remove((place, id))?;
+            removed = true;
+        }
+    }
+    Ok(removed)
 }
 
 /// Every offer of which a lead was delivered, as written. Reads every record: on a large ledger this takes seconds.
@@ -230,24 +239,20 @@ pub(super) fn offers(connection: &Connection) -> Result<BTreeSet<String>, Fault>
     Ok(found)
 }
 
+/// Reads every lead, too.
 pub(super) fn by_destination(connection: &Connection) -> Result<Vec<(DestinationName, u64)>, Fault> {
-    // By the index where there is one: it is small, and has the destination in it. What is not to be counted yet is
-    // there in part.
-    let destinations = match exists(connection, "lead_index")? {
-        true => format!(
-            "SELECT destination FROM lead_index WHERE id <= (SELECT up_to FROM indexed)
-             UNION ALL SELECT destination FROM leads WHERE id IN ({NOT_YET_INDEXED})"
-        ),
-        false => "SELECT destination FROM leads INDEXED BY leads_by_lead".to_owned(),
-    };
-    let mut select =
-        connection.prepare(&format!("SELECT destination, count(*) FROM ({destinations}) GROUP BY 1 ORDER BY 1"))?;
+    let mut select = connection.prepare("SELECT destination FROM leads NOT INDEXED")?;
     let mut rows = select.query([])?;
-    let mut found = Vec::new();
+    let mut counts: BTreeMap<String, u64> = BTreeMap::new();
     while let Some(row) = rows.next()? {
-        found.push((destination(row, 0)?, number(row.get(1)?)?));
+        let name = row.get_ref(0)?.as_str().map_err(|_| Fault::Damaged)?;
+        match counts.get_mut(name) {
+            Some(count) => *count += 1,
+            None => drop(counts.insert(name.to_owned(), 1)),
+        }
     }
-    Ok(found)
+    let named = |(name, count): (String, u64)| Ok((DestinationName::parse(&name).map_err(|_| Fault::Damaged)?, count));
+    counts.into_iter().map(named).collect()
 }
 
 fn data_version(connection: &Connection) -> rusqlite::Result<i64> {
@@ -260,25 +265,11 @@ fn record(row: &Row<'_>, person: PersonKey) -> Result<Record, Fault> {
     decode(person, bytes).ok_or(Fault::Damaged)
 }
 
-/// The leads that only a tail finds, and their ids.
-fn unindexed(connection: &Connection) -> Result<BTreeMap<Place, i64>, Fault> {
-    let select = "SELECT id, person, lead, destination FROM leads WHERE id > (SELECT up_to FROM indexed)";
+/// The leads that only a tail finds.
+fn unindexed(connection: &Connection) -> Result<Sorted, Fault> {
+    let select = "SELECT person, lead, id FROM leads WHERE id > (SELECT up_to FROM indexed)";
     let mut select = connection.prepare_cached(select)?;
-    let mut rows = select.query([])?;
-    let mut ids = Vec::new();
-    let mut names: Vec<DestinationName> = Vec::new();
-    while let Some(row) = rows.next()? {
-        // There are few names, and each is kept once.
-        let name = row.get_ref(3)?.as_str().map_err(|_| Fault::Damaged)?;
-        let known = names.iter().find(|known| known.as_str() == name).cloned();
-        let destination = known.map_or_else(|| destination(row, 3), Ok)?;
-        if names.last().is_none_or(|last| *last != destination) {
-            names.push(destination.clone());
-        }
-        let (person, lead) = (PersonKey::from_bytes(row.get(1)?), LeadKey::from_bytes(row.get(2)?));
-        ids.push((Place { person, lead, destination }, row.get(0)?));
-    }
-    Ok(ids.into_iter().collect())
+    Ok(select.query_map([], lead_pages::entry)?.collect::<Result<_, _>>()?)
 }
 
 #[cfg(test)]

@@ -10,7 +10,7 @@ use super::rows;
 use super::tail::ENOUGH;
 use super::writer::Beside;
 use crate::store::claims::Claims;
-use crate::store::ledger::LedgerError;
+use crate::store::ledger::{Delivered, LedgerError};
 
 pub(super) struct Owner {
     /// The epoch in which we took over.
@@ -32,6 +32,7 @@ impl Beside for Owner {
 
     fn forget(&mut self) {
         self.known.forget();
+        self.claims().doubt_all();
     }
 }
 
@@ -49,6 +50,12 @@ impl Owner {
     pub fn take_over(&mut self, epoch: u64) {
         self.epoch = Some(epoch);
         self.claims().forget_all();
+    }
+
+    /// For each whether what its claim was told still stands.
+    pub fn vouching(&self, deliveries: &[Delivered]) -> Vec<bool> {
+        let mut claims = self.claims();
+        deliveries.iter().map(|delivered| claims.vouches(&delivered.claim)).collect()
     }
 
     pub fn claims(&self) -> MutexGuard<'_, Claims> {

@@ -15,8 +15,9 @@ pub(super) static LEDGER: Kind = Kind {
     },
     // `LRLY`
     application_id: 0x4c52_4c59,
-    // 1 had no intents, 2 no orders, 3 nobody who was to be forgotten; up to 4, every commit wrote two indexes on `leads`.
-    schema_version: INDEXED_LATER,
+    // 1 had no intents, 2 no orders, 3 nobody who was to be forgotten; up to 4, every commit wrote two indexes on `leads`,
+    // and in 5 the whole keys were in the index.
+    schema_version: INDEXED_BY_PLACE,
     create,
     migrate,
     tables,
@@ -26,6 +27,8 @@ pub(super) static LEDGER: Kind = Kind {
 
 /// The first in which leads are indexed many at once.
 const INDEXED_LATER: u32 = 5;
+/// And by a few bytes of their keys.
+const INDEXED_BY_PLACE: u32 = 6;
 
 const SCHEMA: &str = "
     CREATE TABLE meta (
@@ -44,10 +47,10 @@ const SCHEMA: &str = "
 
 fn create(connection: &Connection, fingerprint: &str) -> rusqlite::Result<()> {
     let others = [intent_rows::SCHEMA, order_rows::SCHEMA, forget_rows::SCHEMA];
-    for schema in [SCHEMA, leads::SCHEMA, leads::INDEX_SCHEMA].into_iter().chain(others) {
+    for schema in [SCHEMA, leads::SCHEMA].into_iter().chain(others) {
         connection.execute_batch(schema)?;
     }
-    connection.execute_batch(leads::INDEX_ALL)?;
+    leads::index_all(connection)?;
     connection.execute("INSERT INTO meta VALUES (1, ?1, 0)", [fingerprint]).map(drop)
 }
 
@@ -62,13 +65,14 @@ fn migrate(connection: &Connection, from: u32) -> rusqlite::Result<()> {
         connection.execute_batch(forget_rows::SCHEMA)?;
     }
     if from < INDEXED_LATER {
-        // An owner of an earlier leadrelay, if one still runs, cannot go on without them: it is to stop, not to stumble.
-        connection
-            .execute_batch("UPDATE meta SET epoch = epoch + 1; DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
-        connection.execute_batch(leads::INDEX_SCHEMA)?;
-        connection.execute_batch(leads::INDEX_ALL)?;
+        connection.execute_batch("DROP INDEX leads_by_lead; DROP INDEX leads_by_person")?;
+    } else {
+        let drop = "DROP TRIGGER a_lead_leaves_the_index_too; DROP TABLE lead_index; DROP TABLE indexed";
+        connection.execute_batch(drop)?;
     }
-    Ok(())
+    leads::index_all(connection)?;
+    // An owner of an earlier leadrelay, if one still runs, cannot go on without its index: it is to stop, not to stumble.
+    connection.execute_batch("UPDATE meta SET epoch = epoch + 1")
 }
 
 fn tables(version: u32) -> &'static [&'static str] {
@@ -85,9 +89,10 @@ fn tables(version: u32) -> &'static [&'static str] {
         "suppressions",
         "forgettings",
     ];
-    const ALL: [&str; 11] = [
-        "leads",
+    // The index of schema 5, what it has in common with this one, and this one's index.
+    const LATER: [&str; 12] = [
         "lead_index",
+        "leads",
         "indexed",
         "withdrawals",
         "wait_queues",
@@ -97,12 +102,14 @@ fn tables(version: u32) -> &'static [&'static str] {
         "orders",
         "suppressions",
         "forgettings",
+        "lead_pages",
     ];
     match version {
         1 => &EARLIER[..6],
         2 => &EARLIER[..8],
         3 => &EARLIER[..9],
         4 => &EARLIER,
-        _ => &ALL,
+        5 => &LATER[..11],
+        _ => &LATER[1..],
     }
 }

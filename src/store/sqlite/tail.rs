@@ -4,30 +4,22 @@
 //! would write a thousand pages. Kept here, they go into that index many at once and in order, a slice with each commit,
 //! so that no commit is long.
 
-use std::collections::BTreeMap;
-use std::ops::Bound::{Excluded, Included, Unbounded};
+use std::ops::RangeInclusive;
 
-use crate::domain::lead_key::{LeadKey, PersonKey};
-use crate::domain::route::DestinationName;
-
-/// What a lead is found by. By person first, since withdrawals ask for all leads of one.
-#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(super) struct Place {
-    pub person: PersonKey,
-    pub lead: LeadKey,
-    pub destination: DestinationName,
-}
+use super::lead_pages::Entry;
+use super::place::Place;
+use super::sorted::{self, Sorted};
 
 /// So many leads are worth indexing. More would be quicker still with many millions of leads, and slower to read again
 /// at the start.
-pub(super) const ENOUGH: usize = 32_768;
+pub(super) const ENOUGH: usize = 262_144;
 
 /// While indexing, so many leads for each one that was added: it catches up.
 const PACE: usize = 4;
 
 #[derive(Debug)]
 pub(super) struct Tail {
-    ids: BTreeMap<Place, i64>,
+    entries: Sorted,
     /// The highest id in the table.
     last: i64,
     enough: usize,
@@ -39,12 +31,12 @@ pub(super) struct Tail {
     next: Option<Next>,
 }
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Copy, Debug)]
 struct Indexing {
     /// The leads up to this id.
     up_to: i64,
     /// In order of their places; those up to this one are done.
-    done: Option<Place>,
+    done: Option<Entry>,
 }
 
 #[derive(Debug)]
@@ -55,48 +47,44 @@ enum Next {
 
 /// What is to be indexed with the next commit.
 pub(super) struct Slice {
-    pub leads: Vec<(Place, i64)>,
+    pub entries: Vec<Entry>,
     /// After it, all up to this id are indexed.
     pub completes: Option<i64>,
 }
 
 impl Tail {
     /// Of these leads, which the index has not, in a table whose highest id is `last`.
-    pub fn new(ids: BTreeMap<Place, i64>, last: i64, enough: usize) -> Self {
-        Self { ids, last, enough, appended: 0, indexing: None, next: None }
+    pub fn new(entries: Sorted, last: i64, enough: usize) -> Self {
+        Self { entries, last, enough, appended: 0, indexing: None, next: None }
     }
 
-    pub fn get(&self, place: &Place) -> Option<i64> {
-        self.ids.get(place).copied()
-    }
-
-    pub fn of_person(&self, person: PersonKey) -> impl Iterator<Item = (&Place, i64)> {
-        let least = DestinationName::parse("0").expect("it is a name, and none comes before it");
-        let first = Place { person, lead: LeadKey::from_bytes([0; 16]), destination: least };
-        let from_there = self.ids.range((Included(first), Unbounded));
-        from_there.take_while(move |(place, _)| place.person == person).map(|(place, id)| (place, *id))
+    /// The ids at these places.
+    pub fn ids(&self, places: RangeInclusive<Place>) -> impl Iterator<Item = i64> {
+        let (first, last) = places.into_inner();
+        self.entries.range((first, 0)..=(last, sorted::LAST.1)).map(|(_, id)| id)
     }
 
     /// The id for a lead that is appended.
     pub fn append(&mut self, place: Place) -> i64 {
         self.last += 1;
         self.appended += 1;
-        self.ids.insert(place, self.last);
+        self.entries.insert((place, self.last));
         self.last
     }
 
     /// To be asked once before a commit.
     pub fn slice(&mut self) -> Option<Slice> {
         let whole = || Indexing { up_to: self.last, done: None };
-        let indexing = self.indexing.clone().or_else(|| (self.ids.len() >= self.enough).then(whole))?;
-        let from = indexing.done.clone().map_or(Unbounded, Excluded);
-        let due = self.ids.range((from, Unbounded)).filter(|(_, id)| **id <= indexing.up_to);
-        let leads: Vec<_> = due.take(PACE * self.appended).map(|(place, id)| (place.clone(), *id)).collect();
+        let indexing = self.indexing.or_else(|| (self.entries.len() >= self.enough).then(whole))?;
         let up_to = indexing.up_to;
-        let completes = (leads.len() < PACE * self.appended).then_some(up_to);
-        let done = leads.last().map(|(place, _)| place.clone()).or(indexing.done);
+        let from = indexing.done.map_or((Place::FIRST, 0), |(place, id)| (place, id + 1));
+        let due = self.entries.range(from..=sorted::LAST);
+        let due = due.filter(|(_, id)| *id <= up_to);
+        let entries: Vec<_> = due.take(PACE * self.appended).collect();
+        let completes = (entries.len() < PACE * self.appended).then_some(up_to);
+        let done = entries.last().copied().or(indexing.done);
         self.next = Some(completes.map_or(Next::Goes(Indexing { up_to, done }), |up_to| Next::Ends { up_to }));
-        Some(Slice { leads, completes })
+        Some(Slice { entries, completes })
     }
 
     /// What was appended is there to stay, and so is what was indexed.
@@ -107,7 +95,7 @@ impl Tail {
             Some(Next::Goes(indexing)) => self.indexing = Some(indexing),
             Some(Next::Ends { up_to }) => {
                 self.indexing = None;
-                self.ids.retain(|_, id| *id > up_to);
+                self.entries.retain_after(up_to);
             }
         }
     }
@@ -115,36 +103,39 @@ impl Tail {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeSet;
+
     use super::*;
+    use crate::domain::lead_key::{LeadKey, PersonKey};
 
     fn place(number: u64) -> Place {
-        let bytes = [number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(), number.to_be_bytes()].concat();
-        let bytes = bytes.try_into().expect("16 bytes");
-        let destination = DestinationName::parse("contoso").expect("a name");
-        Place { person: PersonKey::from_bytes(bytes), lead: LeadKey::from_bytes(bytes), destination }
+        let person = [number.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes(); 2].concat();
+        let person = PersonKey::from_bytes(person.try_into().expect("16 bytes"));
+        Place::of(person, LeadKey::from_bytes([7; 16]))
     }
 
     #[test]
     fn every_lead_is_indexed_once_and_is_found_here_until_it_is() {
-        let mut tail = Tail::new(BTreeMap::new(), 0, 50);
-        let (mut indexed, mut indexed_to) = (BTreeMap::new(), 0);
+        let mut tail = Tail::new(Sorted::from_iter([]), 0, 50);
+        let (mut indexed, mut indexed_to) = (BTreeSet::new(), 0);
         for number in 0..1_000 {
             tail.append(place(number));
             if number % 3 == 0 {
-                if let Some(Slice { leads, completes }) = tail.slice() {
-                    for (place, id) in leads {
-                        assert_eq!(indexed.insert(place, id), None, "indexed twice");
+                if let Some(Slice { entries, completes }) = tail.slice() {
+                    for entry in entries {
+                        assert!(indexed.insert(entry), "indexed twice");
                     }
                     indexed_to = completes.unwrap_or(indexed_to);
                 }
                 tail.committed();
             }
             for number in 0..=number {
-                let (here, there) = (tail.get(&place(number)), indexed.get(&place(number)));
-                assert!(here.is_some() || there.is_some(), "{number} is nowhere");
-                assert!(here.is_some() || number < indexed_to as u64, "{number} would not be read again");
+                let (place, id) = (place(number), number.cast_signed() + 1);
+                let here = tail.ids(place..=place).any(|found| found == id);
+                assert!(here || indexed.contains(&(place, id)), "{number} is nowhere");
+                assert!(here || number < indexed_to as u64, "{number} would not be read again");
             }
-            assert!(tail.ids.len() < 100, "it catches up");
+            assert!(tail.entries.len() < 100, "it catches up");
         }
         assert!(indexed_to > 900);
     }
@@ -156,18 +147,16 @@ mod tests {
         tail.append(place(1_000));
         tail.append(place(1_001));
         let slice = tail.slice().expect("there is enough to index");
-        assert_eq!((slice.leads.len(), slice.completes), (8, None));
-        assert!(slice.leads.is_sorted(), "neighbours share pages");
+        assert_eq!((slice.entries.len(), slice.completes), (8, None));
+        assert!(slice.entries.is_sorted(), "neighbours share pages");
     }
 
     #[test]
-    fn the_leads_of_a_person_are_those_and_no_others() {
-        let same = |number: u64, lead: u8| Place { lead: LeadKey::from_bytes([lead; 16]), ..place(number) };
-        let places = [same(1, 0), same(1, 255), same(2, 0), same(3, 7)];
-        let ids: BTreeMap<_, _> = places.iter().cloned().zip(1..).collect();
-        let tail = Tail::new(ids, 4, 50);
-        let found: Vec<_> = tail.of_person(place(1).person).map(|(_, id)| id).collect();
-        assert_eq!(found, [1, 2]);
-        assert_eq!(tail.of_person(place(9).person).count(), 0);
+    fn leads_that_share_a_place_are_all_found_there() {
+        let mut tail = Tail::new(Sorted::from_iter([]), 4, 50);
+        let ids: Vec<_> = [1, 2, 1, 3].map(|number| tail.append(place(number))).into();
+        assert_eq!(ids, [5, 6, 7, 8]);
+        assert_eq!(tail.ids(place(1)..=place(1)).collect::<Vec<_>>(), [5, 7]);
+        assert_eq!(tail.ids(place(9)..=place(9)).count(), 0);
     }
 }

@@ -4,7 +4,7 @@ use jiff::Timestamp;
 use rusqlite::Connection;
 
 use super::*;
-use crate::domain::lead_key::PersonKey;
+use crate::domain::lead_key::{LeadKey, PersonKey};
 use crate::store::ledger::Withdrawal;
 
 /// A ledger whose first connection has trouble, and its folder.
@@ -42,6 +42,31 @@ async fn on_a_full_disk_nothing_of_a_batch_is_kept_and_it_goes_on_once_there_is_
     // The writer has opened the file again, and the new connection has no such limit.
     ledger.withdraw(withdrawals(5_000)).await.expect("there is room");
     assert_eq!(committed(&folder), 5_000);
+}
+
+/// Then the claim, which was told that nothing stands, knows no more: what was kept must not be kept again.
+#[tokio::test]
+async fn a_lead_whose_commit_seemed_to_fail_is_kept_once() {
+    let (folder, ledger) = ledger("PRAGMA max_page_count = 12");
+    ledger.take_over().await.expect("taken over");
+    let (key, person, at) = (LeadKey::from_bytes([1; 16]), PersonKey::from_bytes([1; 16]), Timestamp::UNIX_EPOCH);
+    let (destination, address) = (DestinationName::parse("contoso").expect("a name"), AddressKey::from_bytes([1; 16]));
+    let ask = Ask { key, destination, person, address, granted_at: Some(at) };
+    let Some(Claiming::Granted(claim)) = ledger.claim(vec![ask]).await.expect("an answer").pop() else {
+        panic!("an empty ledger grants every claim")
+    };
+    is_unavailable(ledger.withdraw(withdrawals(5_000)).await, "disk is full");
+    let (actions, fields) = Default::default();
+    let (delivered_at, last_event_at, granted_at) = (at, at, at);
+    let offer = "a.b".to_owned();
+    let record = Record { offer, person, actions, fields, delivered_at, last_event_at, granted_at, marked_for: None };
+    // As it is after a commit that was made, and whose answer was lost.
+    let row = rusqlite::params![key.as_bytes(), person.as_bytes(), encoding::encode(&record)];
+    let made = Connection::open(folder.path().join("ledger.db")).expect("the file opens");
+    made.execute("INSERT INTO leads VALUES (1, ?1, 'contoso', ?2, ?3)", row).expect("made");
+    ledger.record([Delivered { claim, record: record.clone() }].into()).await.expect("recorded");
+    let found = ledger.look_up(key).await.expect("an answer");
+    assert_eq!(found.into_iter().map(|(_, record)| record).collect::<Vec<_>>(), [record]);
 }
 
 #[tokio::test]

@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::thread;
 
-use rusqlite::{Connection, TransactionBehavior};
+use rusqlite::Connection;
 use tokio::sync::{mpsc, oneshot};
 use tokio::time::Instant;
 
@@ -218,9 +218,9 @@ impl<O: Beside> WriterThread<O> {
     }
 
     fn commit(&mut self, group: &mut [Box<dyn Pending<O>>]) -> Result<(), Trouble> {
-        let committed = self.connect().and_then(|(mut connection, inode)| {
+        let committed = self.connect().and_then(|(connection, inode)| {
             let started = Instant::now();
-            let done = transact(&mut connection, group, &self.beside);
+            let done = transact(&connection, group, &self.beside);
             if done.is_ok() && group.iter().any(|call| call.writes()) {
                 self.telemetry.store_committed(self.kept, started.elapsed());
             }
@@ -287,22 +287,41 @@ fn gather<O>(first: Box<dyn Pending<O>>, calls: &mut mpsc::Receiver<Box<dyn Pend
     group
 }
 
-fn transact<O: Beside>(
-    connection: &mut Connection,
-    group: &mut [Box<dyn Pending<O>>],
-    beside: &O,
-) -> Result<(), Fault> {
+fn transact<O: Beside>(connection: &Connection, group: &mut [Box<dyn Pending<O>>], beside: &O) -> Result<(), Fault> {
     // A group that writes says so from the start: one that began by reading could not wait for the lock later.
     let writes = group.iter().any(|call| call.writes());
-    let behavior = if writes { TransactionBehavior::Immediate } else { TransactionBehavior::Deferred };
-    let transaction = connection.transaction_with_behavior(behavior)?;
+    let transaction = Transaction::begin(connection, if writes { "BEGIN IMMEDIATE" } else { "BEGIN" })?;
     for call in group {
-        call.run(&transaction, beside)?;
+        call.run(connection, beside)?;
     }
     if writes {
-        beside.before_commit(&transaction)?;
+        beside.before_commit(connection)?;
     }
     Ok(transaction.commit()?)
+}
+
+/// As rusqlite's own, with statements that are prepared once. Dropped, it is rolled back.
+struct Transaction<'a>(&'a Connection);
+
+impl<'a> Transaction<'a> {
+    fn begin(connection: &'a Connection, begin: &str) -> rusqlite::Result<Self> {
+        connection.prepare_cached(begin)?.execute([])?;
+        Ok(Self(connection))
+    }
+
+    /// One that cannot be made may leave the transaction open.
+    fn commit(self) -> rusqlite::Result<()> {
+        self.0.prepare_cached("COMMIT")?.execute([]).map(drop)
+    }
+}
+
+impl Drop for Transaction<'_> {
+    fn drop(&mut self) {
+        if !self.0.is_autocommit() {
+            // If it fails, the connection is not used again.
+            let _ = self.0.execute_batch("ROLLBACK");
+        }
+    }
 }
 
 fn refuse<O>(group: Vec<Box<dyn Pending<O>>>, trouble: &Trouble) {
