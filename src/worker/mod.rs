@@ -40,6 +40,7 @@ pub mod intents;
 pub mod endings;
 pub mod progress;
 pub mod splitting;
+pub mod starting;
 pub mod drinker;
 pub mod gate;
 pub mod allowance;
@@ -159,6 +160,8 @@ pub struct Shop {
     pub ledger_state: ledger_watch::LedgerReports,
     pub gate: gate::Gate,
     pub orders: orders::Orders,
+    /// Under way in all lanes.
+    pub rounds: starting::Rounds,
 }
 
 impl Shop {
@@ -270,6 +273,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
         orders: orders::Orders::new(),
+        rounds: starting::Rounds::default(),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }
