@@ -2,7 +2,7 @@
 # A small image that holds the program, the roots of trust, and nothing else to speak of.
 
 FROM rust:1.89-slim-bookworm AS build
-# SQLite and ring are compiled from C.
+# SQLite, ring and the allocator are compiled from C.
 RUN apt-get update && apt-get install --yes --no-install-recommends build-essential && rm -rf /var/lib/apt/lists/*
 WORKDIR /src
 COPY Cargo.toml Cargo.lock ./

@@ -172,6 +172,13 @@ fn what_no_file_would_be_read_of_is_printed_and_what_else_is_wrong_is_told_first
     assert!(ended.out.contains("connection_string = { file = \"contoso.secret\" }"), "{}", ended.out);
     assert!(exists(&program, "contoso.secret") && !exists(&program, "destinations.d"));
 
+    program.write(".killed.secret.new", "UseDevelop");
+    let after_a_kill = ["killed", "--from", "-", "--no-test", "--offer", "contoso.*"];
+    let ended = add(&program, &after_a_kill, "UseDevelopmentStorage=true");
+    assert_eq!(ended.code, 0, "what a killed run left half written stands in nobody's way: {}", ended.err);
+    assert_eq!(read(&program, "killed.secret"), "UseDevelopmentStorage=true\n");
+    assert!(!exists(&program, ".killed.secret.new"));
+
     program.write("leadrelay.toml", &MAIN.replace("[store]", "[stor]"));
     let ended = add(&program, &["second", "--from", "-", "--no-test"], "UseDevelopmentStorage=true");
     assert_eq!((ended.code, ended.out.as_str()), (64, ""));

@@ -97,7 +97,7 @@ async fn of_a_batch_only_what_was_refused_is_sent_again() {
     let (refused, key) = (Reply::Credentials(Code::known("no")), leads[1].key);
     old.set_script(move |_| Memory::One(key, refused.clone()));
     let renewed = Arc::clone(&new);
-    let destination = Renewing::new(Arc::clone(&old) as _, Box::new(move || Some(Arc::clone(&renewed) as _)));
+    let destination = Renewing::new(Arc::clone(&old) as _, Arc::new(move || Some(Arc::clone(&renewed) as _)));
     assert_eq!(create(&destination, &leads).await, each(CREATED, 3));
     assert_eq!((old.holdings().len(), new.holdings().len()), (2, 1));
     assert!(new.held(key).is_some());
@@ -109,7 +109,7 @@ async fn leads_are_read_back_with_the_secret_that_the_file_holds_by_now() {
     assert_eq!(create(&azurite.destination(), &leads(3)).await, each(CREATED, 3));
     let old = azurite.open(azurite.settings(&format!("AccountName={};AccountKey=QUJD", azurite.account)));
     let new: Arc<dyn Destination> = Arc::new(azurite.destination());
-    let destination = Renewing::new(Arc::new(old), Box::new(move || Some(Arc::clone(&new))));
+    let destination = Renewing::new(Arc::new(old), Arc::new(move || Some(Arc::clone(&new))));
     let page = destination.inspect().unwrap().page(&Selection::default(), 10, None).await;
     assert_eq!(page.map(|page| page.leads.len()), Ok(3));
 }

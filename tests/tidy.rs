@@ -251,7 +251,7 @@ fn every_dependency_has_its_reason_beside_it_and_stands_in_the_readme() {
     for line in section.lines() {
         if line.starts_with('#') {
             reason = true;
-        } else if line.is_empty() {
+        } else if line.is_empty() || line.starts_with('[') {
             reason = false;
         } else if let Some((name, _)) = line.split_once(" = ") {
             assert!(reason, "{name} has no reason above it in Cargo.toml");

@@ -9,6 +9,7 @@ use leadrelay::clock::Clock;
 use tempfile::TempDir;
 
 use crate::broker::Broker;
+use crate::keeper::{self, Kept};
 use crate::queues::Queues;
 use crate::report::Figures;
 use crate::stub::Stub;
@@ -26,6 +27,7 @@ pub struct Bench {
     pub broker: Broker,
     pub stub: Stub,
     pub folder: TempDir,
+    _kept: Kept,
     runs: u32,
     filled_ledger: Option<PathBuf>,
 }
@@ -56,7 +58,8 @@ pub struct Run {
 impl Bench {
     pub fn start() -> anyhow::Result<Self> {
         let folder = TempDir::with_prefix("leadrelay-bench.")?;
-        Ok(Self { broker: Broker::start()?, stub: Stub::start()?, folder, runs: 0, filled_ledger: None })
+        let kept = keeper::keep(&["rm", "-rf", folder.path().to_str().context("a folder with a plain name")?]);
+        Ok(Self { broker: Broker::start()?, stub: Stub::start()?, folder, _kept: kept, runs: 0, filled_ledger: None })
     }
 
     /// A folder and queues for one run.

@@ -11,9 +11,13 @@ use crate::drain::{Bench, Run};
 use crate::report::{Figures, Line, Report, Target, Wanted};
 use crate::scenarios::{OFFERS, Scale, plain};
 use crate::traffic;
-use crate::worker::Worker;
+use crate::worker::{Metrics, Worker};
 
 const A_SECOND: u32 = 500;
+/// A worker that has just started takes one message, and consumes anew when it has seen that it is well; connections are
+/// opened. That is of the start, which has a scenario of its own: these are settled before anything is measured.
+const WARM_UP: u32 = 500;
+const AGES: &str = "lead_age_seconds";
 
 pub async fn measure(bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> {
     let mut runs = Vec::new();
@@ -29,29 +33,31 @@ pub async fn measure(bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> 
 }
 
 async fn once(bench: &mut Bench, events: u32) -> anyhow::Result<Figures> {
-    // The first hundred wake the worker up, which takes one message at a time until it knows better.
-    let order = traffic::distinct(events + 100, OFFERS);
+    let order = traffic::distinct(WARM_UP + events, OFFERS);
+    let (warm_up, measured) = order.split_at(WARM_UP as usize);
     let case = plain(bench, &order);
     let run = bench.prepare(&case).await?;
     let mut worker = Worker::start(&run.folder, &run.listen)?;
     while !worker.metrics()?.is_some_and(|metrics| metrics.sum("broker_connected", "consuming") == 1.0) {
         thread::sleep(Duration::from_millis(5));
     }
-    publish_steadily(bench, &run, &order).await?;
-    bench.wait_for_rows(&mut worker, order.len())?;
-    let metrics = loop {
-        match worker.metrics()? {
-            Some(metrics) if metrics.are_settled(order.len()) => break metrics,
-            _ => thread::sleep(Duration::from_millis(2)),
-        }
-    };
-    let (seen, millis) = (bench.stub.seen()?, |share| metrics.quantile("lead_age_seconds", share).map(|s| s * 1e3));
+    publish_steadily(bench, &run, warm_up).await?;
+    let before = settled(&mut worker, warm_up.len())?;
+    bench.stub.forget_times()?;
+    let cpu = worker.cpu()?;
+    publish_steadily(bench, &run, measured).await?;
+    let after = settled(&mut worker, order.len())?;
+    let ages = after.histogram(AGES).since(&before.histogram(AGES));
+    let (seen, millis) = (bench.stub.seen()?, |share| ages.quantile(share).map(|seconds| seconds * 1e3));
     let figures = vec![
         ("to row p50 ms", seen.to_row_p50),
         ("to row p99 ms", seen.to_row_p99),
+        ("to row max ms", seen.to_row_max),
         ("settled p50 ms", millis(0.5)?),
         ("settled p99 ms", millis(0.99)?),
-        ("CPU µs", worker.cpu()?.as_secs_f64() * 1e6 / order.len() as f64),
+        ("settled max ms", millis(1.0)?),
+        ("commit ms", after.mean("ledger_commit_duration_seconds") * 1e3),
+        ("CPU µs", (worker.cpu()? - cpu).as_secs_f64() * 1e6 / f64::from(events)),
     ];
     worker.stop()?;
     bench.account(&run, order.len()).await?;
@@ -59,8 +65,17 @@ async fn once(bench: &mut Bench, events: u32) -> anyhow::Result<Figures> {
     Ok(figures)
 }
 
+fn settled(worker: &mut Worker, messages: usize) -> anyhow::Result<Metrics> {
+    loop {
+        match worker.metrics()? {
+            Some(metrics) if metrics.are_settled(messages) => return Ok(metrics),
+            _ => thread::sleep(Duration::from_millis(2)),
+        }
+    }
+}
+
 /// Each event's time is that of its publishing.
-async fn publish_steadily(bench: &Bench, run: &Run, order: &traffic::Order) -> anyhow::Result<()> {
+async fn publish_steadily(bench: &Bench, run: &Run, order: &[(u32, u32)]) -> anyhow::Result<()> {
     let connection = Connection::connect(&bench.broker.url, Default::default()).await?;
     let channel = traffic::confirming(&connection).await?;
     let mut due = interval(Duration::from_secs(1) / A_SECOND);

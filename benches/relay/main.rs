@@ -22,6 +22,7 @@ mod yardstick;
 mod stub;
 mod broker;
 mod process;
+mod keeper;
 mod report;
 mod arguments;
 mod smoke;
@@ -41,6 +42,7 @@ async fn run() -> anyhow::Result<()> {
     let given: Vec<String> = std::env::args().skip(1).collect();
     match given.first().map(String::as_str) {
         Some(process::ROLE) => match given.get(1).map(String::as_str) {
+            Some(keeper::ROLE) => keeper::play(),
             Some(stub::ROLE) => stub::play(),
             Some(yardstick::ROLE) => yardstick::play(&given[2..]).await,
             _ => anyhow::bail!("no such role"),

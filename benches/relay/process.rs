@@ -7,6 +7,8 @@ use std::time::Duration;
 
 use anyhow::Context;
 
+use crate::keeper::{self, Kept};
+
 /// Another life of this program, under a name that no scenario has.
 pub const ROLE: &str = "--role";
 
@@ -14,6 +16,8 @@ pub const ROLE: &str = "--role";
 pub struct Process {
     child: Child,
     out: BufReader<std::process::ChildStdout>,
+    /// Killed too if we end without a drop.
+    _kept: Kept,
 }
 
 impl Process {
@@ -21,7 +25,8 @@ impl Process {
         let mut child =
             command.stdin(Stdio::null()).stdout(Stdio::piped()).spawn().with_context(|| format!("{command:?}"))?;
         let out = BufReader::new(child.stdout.take().context("its output is piped")?);
-        Ok(Self { child, out })
+        let kept = keeper::keep(&["kill", "-KILL", &child.id().to_string()]);
+        Ok(Self { child, out, _kept: kept })
     }
 
     /// This program in another role.

@@ -33,6 +33,7 @@ pub struct Seen {
     /// From an event's time to its row: the median, and what one in a hundred exceeds. In milliseconds.
     pub to_row_p50: f64,
     pub to_row_p99: f64,
+    pub to_row_max: f64,
 }
 
 /// The harness's end.
@@ -62,6 +63,11 @@ impl Stub {
 
     pub fn reset(&self) -> anyhow::Result<()> {
         self.ask("POST", "/_reset").map(drop)
+    }
+
+    /// The rows stay.
+    pub fn forget_times(&self) -> anyhow::Result<()> {
+        self.ask("POST", "/_forget_times").map(drop)
     }
 
     pub fn cpu(&self) -> anyhow::Result<Duration> {
@@ -123,6 +129,10 @@ fn serve(stream: TcpStream, table: &Shared) -> anyhow::Result<()> {
                 *lock(table) = Table::default();
                 ok(b"")
             }
+            ("POST", "/_forget_times") => {
+                lock(table).to_row.clear();
+                ok(b"")
+            }
             (_, path) if path.starts_with(&format!("/{HANGS}/")) => loop {
                 thread::park();
             },
@@ -140,9 +150,10 @@ fn serve(stream: TcpStream, table: &Shared) -> anyhow::Result<()> {
 fn seen(table: &Shared) -> Seen {
     let mut table = lock(table);
     table.to_row.sort_unstable();
-    let at = |share: usize| table.to_row.get(table.to_row.len() * share / 100).map_or(0.0, |us| *us as f64 / 1000.0);
-    let (to_row_p50, to_row_p99) = (at(50), at(99));
-    Seen { distinct: table.rows.len(), to_row_p50, to_row_p99, ..table.seen.clone() }
+    let millis = |us: Option<&i64>| us.map_or(0.0, |us| *us as f64 / 1000.0);
+    let at = |share: usize| millis(table.to_row.get(table.to_row.len() * share / 100));
+    let (to_row_p50, to_row_p99, to_row_max) = (at(50), at(99), millis(table.to_row.last()));
+    Seen { distinct: table.rows.len(), to_row_p50, to_row_p99, to_row_max, ..table.seen.clone() }
 }
 
 #[derive(Deserialize)]

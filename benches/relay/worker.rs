@@ -159,21 +159,34 @@ impl Metrics {
         self.sum(&format!("{name}_sum"), "") / self.sum(&format!("{name}_count"), "").max(1.0)
     }
 
-    /// The value below which so large a share of a histogram lies, as Prometheus computes it.
-    pub fn quantile(&self, name: &str, share: f64) -> anyhow::Result<f64> {
+    pub fn histogram(&self, name: &str) -> Histogram {
         let begins = format!("leadrelay_{name}_bucket{{le=\"");
         let bucket = |line: &str| {
             let (bound, count) = line.strip_prefix(&begins)?.split_once("\"} ")?;
             Some((bound.replace("+Inf", "inf").parse::<f64>().ok()?, count.parse::<f64>().ok()?))
         };
-        let buckets: Vec<_> = self.0.lines().filter_map(bucket).collect();
-        let wanted = share * buckets.last().context("no such histogram")?.1;
+        Histogram(self.0.lines().filter_map(bucket).collect())
+    }
+}
+
+/// Upper bounds, and how many are at or below each.
+pub struct Histogram(Vec<(f64, f64)>);
+
+impl Histogram {
+    /// What has come since `before`.
+    pub fn since(&self, before: &Self) -> Self {
+        Self(self.0.iter().zip(&before.0).map(|((bound, now), (_, then))| (*bound, now - then)).collect())
+    }
+
+    /// The value below which so large a share lies, as Prometheus computes it.
+    pub fn quantile(&self, share: f64) -> anyhow::Result<f64> {
+        let wanted = share * self.0.last().context("no such histogram")?.1;
         let (mut below, mut from) = (0.0, 0.0);
-        for (bound, count) in buckets {
-            if count >= wanted {
+        for (bound, count) in &self.0 {
+            if *count >= wanted {
                 return Ok(from + (bound - from) * (wanted - below) / (count - below).max(1.0));
             }
-            (below, from) = (count, bound);
+            (below, from) = (*count, *bound);
         }
         Ok(f64::INFINITY)
     }

@@ -96,6 +96,11 @@ fn write(file: &Path, text: &str, mode: u32) -> anyhow::Result<()> {
     // Hidden: no pattern of `include` reads it.
     let half = folder.join(format!(".{name}.new"));
     let written = (|| -> io::Result<()> {
+        // Left by a run that was killed.
+        match fs::remove_file(&half) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
+            _ => {}
+        }
         let mut out = OpenOptions::new().write(true).create_new(true).mode(mode).open(&half)?;
         writeln!(out, "{}", text.trim_end())?;
         out.sync_all()?;

@@ -7,8 +7,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 use std::sync::Arc;
 
-use anyhow::Context;
-
+use super::orders::{ledger_trouble, open_ledger};
 use super::{Unreachable, desk, parts};
 use crate::config::{Config, Store};
 use crate::destination::Destination;
@@ -19,7 +18,7 @@ use crate::domain::reply::Reply;
 use crate::domain::route::{DestinationName, Offer};
 use crate::office::desk::Desk;
 use crate::office::forget::Traces;
-use crate::store::ledger::{Forgetting, Forgotten, Held, Ledger, LedgerError};
+use crate::store::ledger::{Forgetting, Forgotten, Held, Ledger};
 use crate::store::sqlite::{LedgerReader, SqliteLedger, SqliteLetters};
 use crate::telemetry::Telemetry;
 
@@ -72,7 +71,7 @@ pub struct Order<'a> {
 /// Looks, and changes nothing.
 pub async fn look(config: &Config, email: &str) -> anyhow::Result<Found> {
     let (Store::Sqlite(path), keyring) = (&config.store, parts::keyring(config));
-    let reader = LedgerReader::open(path).map_err(told)?;
+    let reader = LedgerReader::open(path).map_err(ledger_trouble)?;
     let office = office(config, "")?;
     let mut offers: BTreeSet<String> = reader.offers()?;
     let mut letters = Traces::default();
@@ -94,9 +93,9 @@ pub async fn look(config: &Config, email: &str) -> anyhow::Result<Found> {
 
 pub async fn forget(config: &Config, order: &Order<'_>) -> anyhow::Result<Done> {
     let keyring = parts::keyring(config);
-    let ledger = open_ledger(config, &keyring).await?;
+    let ledger = open_ledger(config).await?;
     let now = crate::clock::Clock::System.now();
-    ledger.suppress(keyring.address_key(order.email), now).await.map_err(told)?;
+    ledger.suppress(keyring.address_key(order.email), now).await.map_err(ledger_trouble)?;
     // Only now: whatever was delivered before is seen, and nothing is delivered after.
     let Found { mut leads, letters, .. } = look(config, order.email).await?;
     let mut done = Done::default();
@@ -116,7 +115,7 @@ pub async fn forget(config: &Config, order: &Order<'_>) -> anyhow::Result<Done> 
         letters: done.letters,
         at_destinations: done.destinations.values().map(|there| there.removed).sum(),
     };
-    done.forgotten = ledger.forget(forgetting).await.map_err(told)?;
+    done.forgotten = ledger.forget(forgetting).await.map_err(ledger_trouble)?;
     drop(ledger);
     done.logs_in_use = empty_logs(config, &keyring)?;
     Ok(done)
@@ -190,12 +189,6 @@ fn office(config: &Config, who: &str) -> anyhow::Result<Option<Desk>> {
     path.exists().then(|| desk(config, who.to_owned())).transpose()
 }
 
-async fn open_ledger(config: &Config, keyring: &Keyring) -> anyhow::Result<SqliteLedger> {
-    let (Store::Sqlite(path), keyring) = (config.store.clone(), keyring.clone());
-    let open = move || SqliteLedger::open_beside(&path, &keyring, Arc::new(Telemetry::new()));
-    tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")?.map_err(told)
-}
-
 /// The files whose logs could not be emptied.
 fn empty_logs(config: &Config, keyring: &Keyring) -> anyhow::Result<Vec<String>> {
     let (Store::Sqlite(ledger), Store::Sqlite(letters)) = (&config.store, &config.office.store);
@@ -210,14 +203,6 @@ fn empty_logs(config: &Config, keyring: &Keyring) -> anyhow::Result<Vec<String>>
         told(letters, SqliteLetters::empty_log(letters, keyring)?);
     }
     Ok(in_use)
-}
-
-/// A ledger that may come back is unreachable, anything else has failed.
-fn told(error: LedgerError) -> anyhow::Error {
-    match error {
-        LedgerError::Unavailable(_) => Unreachable(error.to_string()).into(),
-        LedgerError::Superseded | LedgerError::Unusable(_) => error.into(),
-    }
 }
 
 /// Some destination did not answer.

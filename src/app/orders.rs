@@ -4,23 +4,34 @@ use std::sync::Arc;
 
 use anyhow::Context;
 
-use super::parts;
 use super::status::ask_worker;
+use super::{Unreachable, parts};
 use crate::config::{Config, Store};
 use crate::domain::order::Order;
 use crate::domain::reply::Code;
 use crate::domain::route::DestinationName;
-use crate::store::ledger::Ledger;
+use crate::store::ledger::{Ledger, LedgerError};
 use crate::store::sqlite::SqliteLedger;
 use crate::telemetry::Telemetry;
 
 /// Keeps the order, durably, beside a worker that runs; answers its number.
 pub async fn give_order(config: &Config, order: Order) -> anyhow::Result<u64> {
-    let Store::Sqlite(path) = config.store.clone();
-    let keyring = parts::keyring(config);
+    open_ledger(config).await?.give_order(order).await.map_err(ledger_trouble)
+}
+
+/// Opens the ledger to write beside a worker that runs.
+pub(super) async fn open_ledger(config: &Config) -> anyhow::Result<SqliteLedger> {
+    let (Store::Sqlite(path), keyring) = (config.store.clone(), parts::keyring(config));
     let open = move || SqliteLedger::open_beside(&path, &keyring, Arc::new(Telemetry::new()));
-    let ledger = tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")??;
-    Ok(ledger.give_order(order).await?)
+    tokio::task::spawn_blocking(open).await.context("opening the ledger panicked")?.map_err(ledger_trouble)
+}
+
+/// A ledger that may come back is unreachable, anything else has failed.
+pub(super) fn ledger_trouble(error: LedgerError) -> anyhow::Error {
+    match error {
+        LedgerError::Unavailable(_) => Unreachable(error.to_string()).into(),
+        LedgerError::Superseded | LedgerError::Unusable(_) => error.into(),
+    }
 }
 
 /// What the worker says of a lane that is to accept its rejections.

@@ -134,7 +134,7 @@ fn renewing(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> an
             }
         }
     };
-    Ok(Arc::new(Renewing::new(first, Box::new(renew))))
+    Ok(Arc::new(Renewing::new(first, Arc::new(renew))))
 }
 
 fn adapter(destination: &config::Destination, telemetry: &Arc<Telemetry>) -> anyhow::Result<Arc<dyn Destination>> {

@@ -167,7 +167,8 @@ impl Subscription {
 /// broker and counted, and that count must stay zero.
 #[must_use = "an unsettled message must be settled"]
 pub struct Unsettled {
-    pub message: Message,
+    /// Boxed: it is moved from hand to hand.
+    pub message: Box<Message>,
     /// Where we took it from.
     pub queue: Queue,
     /// How often it was handed out before and came back, as the broker counts.
@@ -208,7 +209,7 @@ impl Unsettled {
         tag: u64,
         channel: Arc<dyn AnswerChannel>,
     ) -> Self {
-        Self { message, queue, delivery_count, receipt: Some(Receipt { tag, channel }) }
+        Self { message: Box::new(message), queue, delivery_count, receipt: Some(Receipt { tag, channel }) }
     }
 
     /// Whether the broker has taken it back by itself: the channel it came on is gone.

@@ -83,7 +83,7 @@ impl Settler {
 
     /// Carries out verdicts. Returns when every message has been answered, one way or the other.
     pub async fn settle(&self, settlements: Vec<Settlement>) {
-        let (mut acks, mut releases, mut owing) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut acks, mut releases, mut owing) = (Vec::with_capacity(settlements.len()), Vec::new(), Vec::new());
         for settlement in settlements {
             if settlement.unsettled.is_stale() || settlement.verdict == Verdict::Release {
                 releases.push(settlement);

@@ -4,6 +4,7 @@
 use std::sync::{Arc, PoisonError, RwLock};
 
 use async_trait::async_trait;
+use tokio::task::JoinError;
 use tokio::time::{Instant, timeout_at};
 
 use super::{Destination, Group, Inspect, Limits, Outcome, Page, Parcel};
@@ -11,8 +12,8 @@ use crate::domain::found::Selection;
 use crate::domain::lead::Lead;
 use crate::domain::reply::Reply;
 
-/// Makes the destination anew, if its secrets have changed.
-pub type Renew = Box<dyn Fn() -> Option<Arc<dyn Destination>> + Send + Sync>;
+/// Makes the destination anew, if its secrets have changed. May block: it reads files.
+pub type Renew = Arc<dyn Fn() -> Option<Arc<dyn Destination>> + Send + Sync>;
 
 pub struct Renewing {
     current: RwLock<Arc<dyn Destination>>,
@@ -38,7 +39,14 @@ impl Renewing {
         if !Arc::ptr_eq(&current, refused) {
             return Some(current);
         }
-        let renewed = (self.renew)()?;
+        let renew = Arc::clone(&self.renew);
+        let renewed = tokio::task::spawn_blocking(move || renew()).await;
+        let renewed = match renewed.map_err(JoinError::try_into_panic) {
+            Ok(renewed) => renewed?,
+            Err(Ok(panic)) => std::panic::resume_unwind(panic),
+            // The runtime has ended.
+            Err(Err(_)) => return None,
+        };
         *self.current.write().unwrap_or_else(PoisonError::into_inner) = Arc::clone(&renewed);
         Some(renewed)
     }

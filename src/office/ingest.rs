@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::{ANSWER_TIMEOUT, Parts, letter};
 use crate::broker::settle::{leave, put_away};
 use crate::broker::{Queue, Subscription, Unsettled};
+use crate::domain::envelope::Message;
 use crate::schedule::schedule;
 use crate::steps::Step;
 use crate::store::dead_letters::{Act, Letter, LettersError, TakenIn};
@@ -102,7 +103,7 @@ fn gather(first: Unsettled, subscription: &mut Subscription) -> Vec<Unsettled> {
 async fn take_in(parts: &Parts, batch: Vec<Unsettled>) -> Result<(), LettersError> {
     let now = parts.clock.now();
     let letters: Vec<Letter> =
-        batch.iter().map(|unsettled| letter::of(unsettled.message.clone(), &parts.keyring, now)).collect();
+        batch.iter().map(|unsettled| letter::of(Message::clone(&unsettled.message), &parts.keyring, now)).collect();
     let take_in = answered(parts.letters.take_in(letters, Act::of_the_worker(now)));
     match parts.steps.around(Step::TakeIn, take_in).await {
         Ok(taken) => {

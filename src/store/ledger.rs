@@ -95,7 +95,6 @@ pub struct Ask {
 }
 
 #[derive(Debug)]
-#[expect(clippy::large_enum_variant, reason = "nearly every answer is a grant")]
 pub enum Claiming {
     Granted(Claim),
     /// Somebody else has a live claim.
@@ -117,7 +116,8 @@ pub const VERIFIED_FOR: Duration = Duration::from_secs(15);
 pub struct Claim {
     key: LeadKey,
     destination: DestinationName,
-    record: Option<Record>,
+    /// Boxed: mostly there is none.
+    record: Option<Box<Record>>,
     /// Distinguishes this claim from every other of the same key.
     token: u64,
     epoch: u64,
@@ -132,6 +132,7 @@ impl Claim {
         (token, epoch): (u64, u64),
         now: Instant,
     ) -> Self {
+        let record = record.map(Box::new);
         Self { key, destination, record, token, epoch, verified_at: now, expires_at: now + LEASE }
     }
 
@@ -151,7 +152,7 @@ impl Claim {
 
     /// What had been delivered before.
     pub fn record(&self) -> Option<&Record> {
-        self.record.as_ref()
+        self.record.as_deref()
     }
 
     pub(in crate::store) fn token(&self) -> u64 {

@@ -63,7 +63,8 @@ impl Admission {
     /// Takes in what one consumer had ready. Waits only for the ledger to take withdrawals, and for room in the one lane
     /// of a worker that has no other.
     pub async fn admit(&self, messages: Vec<Unsettled>) {
-        let (mut settlements, mut withdrawals, mut leads) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut settlements, mut withdrawals) = (Vec::new(), Vec::new());
+        let mut leads = Vec::with_capacity(messages.len());
         for unsettled in messages {
             let now = self.shop.clock.now();
             let envelope = Envelope::read(&unsettled.message.properties, now);

@@ -94,7 +94,7 @@ async fn sleep_until(until: Option<Instant>) {
 }
 
 /// A consumer is not replaced before.
-const FRESH: Duration = Duration::from_secs(1);
+const FRESH: Duration = Duration::from_millis(250);
 
 /// How many messages are taken in at once.
 const BATCH: usize = 256;

@@ -21,6 +21,7 @@ use super::ledger_watch::LedgerState;
 use super::orders::Latest;
 use super::pending::Pending;
 use super::round::{Found, RoundEnd, Sender};
+use super::starting::{Standing, Start, may_start, turn};
 use super::{Item, Shop};
 use crate::broker::{Link, Queue};
 use crate::destination::Destination;
@@ -35,10 +36,6 @@ mod obedience;
 mod shown;
 
 use judging::Suspect;
-
-/// While one round sends, another claims or records, so that the destination is not kept waiting for the ledger. How many
-/// send at once is the destination's to say.
-const ROUNDS_A_SEND: usize = 2;
 
 /// How the intake reaches a lane.
 pub struct LaneHandle {
@@ -68,6 +65,8 @@ pub struct Lane {
     /// When a message last went to the wait queue: for a while more may be there than we were told.
     diverted_at: Option<Instant>,
     share: usize,
+    /// When the next batch need not grow any more.
+    grown_at: Option<Instant>,
 }
 
 enum Event {
@@ -102,7 +101,7 @@ impl Lane {
         };
         let mut lane = Self {
             health,
-            pending: Pending::default(),
+            pending: Pending::new(destination.limits().batch_max),
             rounds: JoinSet::new(),
             suspects: Vec::new(),
             arrivals,
@@ -115,6 +114,7 @@ impl Lane {
             thirst,
             diverted_at: None,
             share,
+            grown_at: None,
             sender: Arc::new(Sender::new(shop, name, destination, policy)),
         };
         lane.show();
@@ -193,7 +193,7 @@ impl Lane {
                 self.note_drunk(&item);
             }
             let group = self.sender.destination.group(&item.lead);
-            self.pending.push(group, item);
+            self.pending.push(group, (item.lead.key, item.since), item);
         } else {
             diverted.push(item);
         }
@@ -209,8 +209,8 @@ impl Lane {
     }
 
     fn start_rounds(&mut self) {
-        let now = Instant::now();
-        self.health.tick(now.into_std());
+        self.grown_at = None;
+        self.health.tick(Instant::now().into_std());
         let limits = self.sender.limits;
         let (sends_max, batch_max, probe) = match self.health.state() {
             _ if self.shop().stop.take.is_cancelled() => return,
@@ -221,17 +221,35 @@ impl Lane {
             State::Open { .. } | State::Paused { .. } => return,
             State::HalfOpen { .. } => (1, 1, true),
         };
-        let rounds_max = if probe { 1 } else { ROUNDS_A_SEND * sends_max };
-        while self.rounds.len() < rounds_max {
-            // A batch that has to wait for its turn may as well grow while it waits.
-            if self.rounds.len() >= sends_max && !self.pending.has_a_full(batch_max) {
-                return;
+        while let Some(oldest) = self.pending.oldest() {
+            let oldest = oldest.elapsed();
+            let turn = turn(oldest);
+            let standing = Standing {
+                here: self.rounds.len(),
+                everywhere: self.shop().rounds.count(),
+                sends_max,
+                held: self.pending.len(),
+                batch_max,
+                full: self.pending.has_a_full(turn),
+                oldest,
+            };
+            match may_start(standing) {
+                // One lead probes, and nothing beside it.
+                Start::Now if probe && standing.here > 0 => return,
+                Start::Now => {}
+                Start::In(growing) => {
+                    self.grown_at = Some(Instant::now() + growing);
+                    return;
+                }
+                Start::Later => return,
             }
-            let batch = self.pending.take(batch_max);
-            if batch.is_empty() {
-                return;
-            }
-            self.rounds.spawn(Arc::clone(&self.sender).round(batch, probe));
+            let batch = self.pending.take(turn, batch_max);
+            let (sender, round) = (Arc::clone(&self.sender), self.shop().rounds.begin());
+            self.rounds.spawn(async move {
+                let end = sender.round(batch, probe).await;
+                drop(round);
+                end
+            });
         }
     }
 
@@ -335,7 +353,8 @@ impl Lane {
         let suspect = oldest.map_or(far, |since| since + self.shop().settings.suspect_max);
         let unwatch = self.diverted_at.map_or(far, |at| at + Duration::from_secs(60));
         let oldest = self.pending.oldest().map_or(far, |since| since + self.shop().settings.hold_max);
-        reopens.min(suspect).min(later(oldest)).min(later(unwatch))
+        let grown = self.grown_at.unwrap_or(far);
+        grown.min(reopens).min(suspect).min(later(oldest)).min(later(unwatch))
     }
 
     fn shop(&self) -> &Arc<Shop> {

@@ -40,6 +40,7 @@ pub mod intents;
 pub mod endings;
 pub mod progress;
 pub mod splitting;
+pub mod starting;
 pub mod drinker;
 pub mod gate;
 pub mod allowance;
@@ -130,10 +131,11 @@ pub struct Item {
 
 impl Item {
     pub fn settle(self, verdict: Verdict, companions: Vec<Outgoing>) -> Settlement {
-        let Lead { event, key, destination, .. } = *self.lead;
+        let lead = self.lead;
+        let (event_id, offer, occurred_at) = (lead.event.id, lead.event.offer, lead.event.occurred_at);
         let subject =
-            Subject { event_id: event.id, lead: Some(key), offer: Some(event.offer), destination: Some(destination) };
-        let about = About { subject, occurred_at: Some(event.occurred_at) };
+            Subject { event_id, lead: Some(lead.key), offer: Some(offer), destination: Some(lead.destination) };
+        let about = About { subject, occurred_at: Some(occurred_at) };
         let stamp = Stamp::of(&self.envelope);
         Settlement { unsettled: self.unsettled, verdict, stamp, about, companions, room: self.room }
     }
@@ -158,6 +160,8 @@ pub struct Shop {
     pub ledger_state: ledger_watch::LedgerReports,
     pub gate: gate::Gate,
     pub orders: orders::Orders,
+    /// Under way in all lanes.
+    pub rounds: starting::Rounds,
 }
 
 impl Shop {
@@ -269,6 +273,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
         orders: orders::Orders::new(),
+        rounds: starting::Rounds::default(),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }

@@ -25,7 +25,7 @@ pub enum Progress {
     /// Sent, and answered.
     Answered { claim: Claim, plan: Plan, reply: Reply },
     /// Recorded, and a mark is owed.
-    Owed(Finding, Option<Outgoing>),
+    Owed(Finding, Option<Box<Outgoing>>),
 }
 
 /// What is to be sent of a lead, and what is to be recorded of it then.
@@ -64,7 +64,7 @@ impl Progress {
         *self = match (recorded, taken) {
             (None, _) => Self::Known(Finding::Interrupted),
             (Some(Recorded::Done), Self::Known(finding)) => Self::Known(finding),
-            (Some(Recorded::WithdrawnAt(at)), Self::Known(finding)) => Self::Owed(finding, mark(*at)),
+            (Some(Recorded::WithdrawnAt(at)), Self::Known(finding)) => Self::Owed(finding, mark(*at).map(Box::new)),
             (Some(_), other) => other,
         };
     }

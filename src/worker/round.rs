@@ -48,7 +48,7 @@ pub struct Found {
     pub item: Item,
     pub finding: Finding,
     /// To be published before the lead's message is acknowledged.
-    pub companion: Option<Outgoing>,
+    pub companion: Option<Box<Outgoing>>,
 }
 
 pub struct RoundEnd {
@@ -98,7 +98,7 @@ impl Sender {
         items: &[Item],
         probe: bool,
         turn_came: &OnceLock<Instant>,
-    ) -> Vec<(Finding, Option<Outgoing>)> {
+    ) -> Vec<(Finding, Option<Box<Outgoing>>)> {
         let mut progress = self.claim(items).await;
         let turn = self.sending.acquire().await;
         turn_came.get_or_init(Instant::now);

@@ -114,7 +114,7 @@ async fn a_message_arrives_as_it_was_published(subject: &Subject) {
     let mut subscription = subject.broker().consume(&Queue::Inbox, 10).await.expect("consume");
     for sent in sent {
         let received = next(&mut subscription).await;
-        assert_eq!((&received.message, &received.queue, received.delivery_count), (&sent, &Queue::Inbox, 0));
+        assert_eq!((&*received.message, &received.queue, received.delivery_count), (&sent, &Queue::Inbox, 0));
         received.ack();
     }
 }

@@ -146,7 +146,7 @@ async fn drain(broker: &dyn Broker, queue: &Queue) -> Vec<Message> {
     let mut subscription = broker.consume(queue, 1_000).await.expect("consume");
     let mut messages = Vec::new();
     while let Ok(Some(unsettled)) = timeout(NEVER * 3, subscription.next()).await {
-        messages.push(unsettled.message.clone());
+        messages.push(Message::clone(&unsettled.message));
         unsettled.ack();
     }
     messages

@@ -3,27 +3,28 @@
 //! <https://learn.microsoft.com/rest/api/storageservices/performing-entity-group-transactions>: one table, one
 //! partition, each row once, at most 100 operations and 4 MiB; all are applied or none.
 
+use std::borrow::Cow;
 use std::fmt;
 use std::io::Write;
 
 use super::classify;
 use super::entity::{self, Columns};
-use crate::destination::held::Held;
+use crate::domain::lead::Lead;
 
 /// A JSON body is one line that begins with a brace, so that no boundary can stand at the start of one.
 pub const CONTENT_TYPE: &str = "multipart/mixed; boundary=batch_leadrelay";
 const HEAD: &str = "--batch_leadrelay\r\nContent-Type: multipart/mixed; boundary=changeset_leadrelay\r\n\r\n";
 const TAIL: &str = "--changeset_leadrelay--\r\n--batch_leadrelay--\r\n";
 
-/// "Its total payload may be no more than 4 MiB in size", with room for the head and the tail.
-pub const SIZE_MAX: usize = 4 * 1024 * 1024 - 4 * 1024;
+/// "Its total payload may be no more than 4 MiB in size", with room for the tail.
+const SIZE_MAX: usize = 4 * 1024 * 1024 - 4 * 1024;
 
 pub const OPERATIONS_MAX: usize = 100;
 
 /// Not `Debug`: it is a person's data.
-pub enum Operation {
+pub enum Operation<'a> {
     /// The whole row.
-    Insert(Held),
+    Insert(&'a Lead),
     /// Only these columns, and only if the row has not changed since it was read.
     Merge { changes: Columns, etag: String },
 }
@@ -58,12 +59,56 @@ pub fn percent_encoded(text: &str) -> String {
     text.bytes().map(encode).collect()
 }
 
+/// A transaction that is being written.
+pub struct Transaction {
+    body: Vec<u8>,
+    operations: usize,
+}
+
+/// Most operations are shorter: room is made once.
+const USUAL_SIZE: usize = 2_048;
+
+impl Transaction {
+    /// With room for so many operations of the usual size.
+    pub fn begin(operations: usize) -> Self {
+        let operations = operations.min(OPERATIONS_MAX);
+        let mut body = Vec::with_capacity(HEAD.len() + operations * USUAL_SIZE + TAIL.len());
+        body.extend_from_slice(HEAD.as_bytes());
+        Self { body, operations: 0 }
+    }
+
+    /// Writes one operation more. With what does not fit any more the next transaction begins, and is answered: one fits
+    /// always, whatever its size.
+    pub fn push(&mut self, place: Place<'_>, operation: &Operation<'_>) -> Option<Self> {
+        let start = self.body.len();
+        part(&mut self.body, place, operation);
+        if self.operations > 0 && (self.operations == OPERATIONS_MAX || self.body.len() > SIZE_MAX) {
+            let mut next = Self::begin(1);
+            next.body.extend_from_slice(&self.body[start..]);
+            next.operations = 1;
+            self.body.truncate(start);
+            return Some(next);
+        }
+        self.operations += 1;
+        None
+    }
+
+    pub fn operations(&self) -> usize {
+        self.operations
+    }
+
+    pub fn into_body(mut self) -> Vec<u8> {
+        self.body.extend_from_slice(TAIL.as_bytes());
+        self.body
+    }
+}
+
 /// Writes one operation, as a part of a transaction.
-pub fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation) {
+fn part(out: &mut Vec<u8>, place: Place<'_>, operation: &Operation<'_>) {
     match operation {
-        Operation::Insert(held) => {
+        Operation::Insert(lead) => {
             head(out, format_args!("POST {}", place.table), None);
-            entity::write_row(out, held, place);
+            entity::write_row(out, lead, place);
         }
         Operation::Merge { changes, etag } => {
             head(out, format_args!("MERGE {}", place.address()), Some(etag));
@@ -90,11 +135,6 @@ fn head(out: &mut Vec<u8>, line: fmt::Arguments<'_>, etag: Option<&str>) {
 
 const IN_MEMORY: &str = "writing to memory does not fail";
 
-/// The transaction of these parts.
-pub fn body(parts: &[u8]) -> Vec<u8> {
-    [HEAD.as_bytes(), parts, TAIL.as_bytes()].concat()
-}
-
 /// What the service made of a transaction that it understood.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Answered {
@@ -111,7 +151,8 @@ pub enum Answered {
 /// Reads the parts by their status lines alone: Azurite leaves stray boundaries behind (measured), and a status line
 /// cannot stand at the start of a line of JSON.
 pub fn read(body: &[u8], operations: usize) -> Answered {
-    let text = String::from_utf8_lossy(body);
+    // Mostly it is plain text, which the strict reading tells much sooner.
+    let text = str::from_utf8(body).map_or_else(|_| String::from_utf8_lossy(body), Cow::Borrowed);
     let mut parts = text.split("\nHTTP/1.1 ").skip(1);
     let mut applied = 0;
     for part in &mut parts {

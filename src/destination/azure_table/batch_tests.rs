@@ -2,8 +2,10 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::destination::held::{HeldField, Text};
-use crate::domain::event::CustomerField;
+use crate::domain::event::{Consent, Customer, Event};
+use crate::domain::lead::Purpose;
+use crate::domain::lead_key::Keyring;
+use crate::domain::route::{DestinationName, Offer};
 
 const TABLE: &str = "https://leads1.table.core.windows.net/Leads";
 
@@ -14,37 +16,43 @@ fn object(value: Value) -> Columns {
     }
 }
 
-/// A lead that says nothing but this.
-fn titled(title: &str) -> Held {
+/// A lead that says little but this.
+fn titled(title: &str) -> Lead {
     let at = jiff::Timestamp::UNIX_EPOCH;
-    let field = HeldField { value: Text(title.to_owned()), at };
-    Held {
-        offer: String::new(),
+    let event = Event {
+        id: None,
+        occurred_at: at,
+        source: String::new(),
+        action: String::new(),
+        offer: Offer::parse("contoso.x").expect("an offer"),
         offer_display_name: String::new(),
         publisher_display_name: String::new(),
-        description: Text::default(),
-        fields: [(CustomerField::Title, field)].into(),
-        journey: Vec::new(),
-        granted_at: at,
-        withdrawn_at: None,
-    }
+        description: String::new(),
+        consent: Consent { granted: true, at, agreement: String::new() },
+        customer: Customer { title: title.to_owned(), ..Customer::default() },
+    };
+    Lead::new(&Keyring::new(b"secret"), event, DestinationName::parse("table").expect("a name"), Purpose::Deliver)
 }
 
-fn transaction(place: Place<'_>, operations: &[Operation]) -> Vec<u8> {
-    let mut parts = Vec::new();
-    operations.iter().for_each(|operation| part(&mut parts, place, operation));
-    body(&parts)
+fn transaction(place: Place<'_>, operations: &[Operation<'_>]) -> Vec<u8> {
+    let mut transaction = Transaction::begin(operations.len());
+    for operation in operations {
+        assert!(transaction.push(place, operation).is_none(), "all fit into one");
+    }
+    assert_eq!(transaction.operations(), operations.len());
+    transaction.into_body()
 }
 
 #[test]
 fn a_transaction_is_written_as_the_service_documents_it() {
     let place = Place { table: TABLE, partition: "o'brien.é", row: "00ff" };
+    let lead = titled("1");
     let operations = [
-        Operation::Insert(titled("1")),
+        Operation::Insert(&lead),
         Operation::Merge { changes: object(json!({ "Phone": "2" })), etag: "W/\"x\"".into() },
     ];
     let mut row = Vec::new();
-    entity::write_row(&mut row, &titled("1"), place);
+    entity::write_row(&mut row, &lead, place);
     let row = String::from_utf8(row).expect("UTF-8");
     let expected = "--batch_leadrelay\r\n\
         Content-Type: multipart/mixed; boundary=changeset_leadrelay\r\n\r\n\
@@ -63,6 +71,25 @@ fn a_transaction_is_written_as_the_service_documents_it() {
         --changeset_leadrelay--\r\n--batch_leadrelay--\r\n";
     let written = String::from_utf8(transaction(place, &operations)).expect("UTF-8");
     assert_eq!(written, expected.replace("ROW", &row));
+}
+
+#[test]
+fn what_does_not_fit_begins_the_next_transaction() {
+    let place = Place { table: TABLE, partition: "contoso.x", row: "00" };
+    let push = |transaction: &mut Transaction, title: &str| transaction.push(place, &Operation::Insert(&titled(title)));
+    let mut many = Transaction::begin(OPERATIONS_MAX);
+    for _ in 0..OPERATIONS_MAX {
+        assert!(push(&mut many, "x").is_none());
+    }
+    let next = push(&mut many, "the last").expect("a hundred are the most");
+    assert_eq!((many.operations(), next.operations()), (OPERATIONS_MAX, 1));
+    assert_eq!(parse(&many.into_body()).len(), OPERATIONS_MAX);
+    assert_eq!(parse(&next.into_body())[0].1["Title"], "the last");
+
+    let mut large = Transaction::begin(1);
+    assert!(push(&mut large, &"x".repeat(SIZE_MAX)).is_none(), "one fits, whatever its size");
+    let next = push(&mut large, "y").expect("it is full");
+    assert_eq!((parse(&large.into_body()).len(), parse(&next.into_body()).len()), (1, 1));
 }
 
 fn answer(parts: &[&str]) -> Vec<u8> {
@@ -133,7 +160,8 @@ proptest! {
     #[test]
     fn whatever_a_lead_says_the_parts_of_a_transaction_stay_apart(values in prop::collection::vec(nasty(), 1..8)) {
         let place = Place { table: TABLE, partition: "contoso.x", row: "00" };
-        let operations: Vec<_> = values.iter().map(|value| Operation::Insert(titled(value))).collect();
+        let leads: Vec<_> = values.iter().map(|value| titled(value)).collect();
+        let operations: Vec<_> = leads.iter().map(Operation::Insert).collect();
         let read = parse(&transaction(place, &operations));
         prop_assert_eq!(read.len(), values.len());
         for ((line, body), value) in read.iter().zip(&values) {

@@ -9,7 +9,7 @@ use secrecy::{ExposeSecret, SecretString};
 use serde_json::{Value, json};
 use tokio::time::{Instant, timeout_at};
 
-use super::batch::{self, Answered, Place, percent_encoded};
+use super::batch::{self, Answered, Place, Transaction, percent_encoded};
 use super::classify::{classify, code_in, unanswered};
 use super::entity::Columns;
 use super::entra::Entra;
@@ -81,15 +81,16 @@ impl Client {
         format!("{}/{}", self.endpoint.as_str().trim_end_matches('/'), self.table)
     }
 
-    /// Applies all parts, or none.
-    pub async fn transact(&self, parts: &[u8], operations: usize, deadline: Instant) -> Result<(), Trouble> {
+    /// Applies all operations, or none.
+    pub async fn transact(&self, transaction: Transaction, deadline: Instant) -> Result<(), Trouble> {
+        let operations = transaction.operations();
         let call = Call {
             method: Method::POST,
             path: "$batch",
             query: String::new(),
             content_type: batch::CONTENT_TYPE,
             accept: PLAIN,
-            body: batch::body(parts).into(),
+            body: transaction.into_body().into(),
         };
         let answer = self.call(call, deadline).await?;
         if answer.status != 202 {

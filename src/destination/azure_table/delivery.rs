@@ -1,14 +1,11 @@
 //! One send: plan, write, and where rows are found that were not expected, look and plan again.
 
-use std::borrow::Cow;
-use std::ops::Range;
-
 use tokio::time::Instant;
 
 use super::AzureTable;
-use super::batch::{self, Operation, Place};
+use super::batch::{Operation, Place, Transaction};
 use super::client::{Row, Trouble};
-use super::entity;
+use super::entity::{self, Fitted};
 use super::look_up::{Way, look_up};
 use crate::destination::Outcome;
 use crate::destination::held::{Absorbed, Held};
@@ -29,7 +26,7 @@ pub struct Delivery<'a> {
 }
 
 struct Order<'a> {
-    lead: Cow<'a, Lead>,
+    lead: Fitted<'a>,
     write: &'a Write,
     row_key: String,
     sight: Sight,
@@ -114,14 +111,10 @@ impl<'a> Delivery<'a> {
 
     /// Writes what is due, in as few transactions as its size allows.
     async fn write(&mut self) -> Result<(), Trouble> {
-        let Parts { bytes, mut due } = self.parts();
-        while !due.is_empty() {
-            let part: Vec<_> = due.drain(..fitting(&due)).collect();
-            if let [(_, Range { start, .. }), .., (_, Range { end, .. })] | [(_, Range { start, end })] = &part[..] {
-                self.azure.client.transact(&bytes[*start..*end], part.len(), self.deadline).await?;
-            }
+        for (transaction, due) in self.transactions() {
+            self.azure.client.transact(transaction, self.deadline).await?;
             self.written = true;
-            for (index, _) in part {
+            for index in due {
                 let order = &mut self.orders[index];
                 order.reply = Some(Reply::Accepted(order.sight.accepted()));
             }
@@ -129,22 +122,26 @@ impl<'a> Delivery<'a> {
         Ok(())
     }
 
-    /// What is due, written out one after the other. What adds nothing is answered.
-    fn parts(&mut self) -> Parts {
-        let table = self.azure.client.table_address();
-        let mut parts = Parts { bytes: Vec::with_capacity(self.orders.len() * PART_SIZE), due: Vec::new() };
+    /// What is due, and the orders in each transaction by their numbers. What adds nothing is answered.
+    fn transactions(&mut self) -> Vec<(Transaction, Vec<usize>)> {
+        let (table, count) = (self.azure.client.table_address(), self.orders.len());
+        let mut transactions: Vec<(Transaction, Vec<usize>)> = Vec::new();
         for (index, order) in self.orders.iter_mut().enumerate().filter(|(_, order)| order.reply.is_none()) {
-            match order.plan() {
-                None => order.reply = Some(Reply::Accepted(Accepted::Already)),
-                Some(operation) => {
-                    let place = Place { table: &table, partition: &self.partition, row: &order.row_key };
-                    let start = parts.bytes.len();
-                    batch::part(&mut parts.bytes, place, &operation);
-                    parts.due.push((index, start..parts.bytes.len()));
-                }
+            let Some(operation) = order.plan() else {
+                order.reply = Some(Reply::Accepted(Accepted::Already));
+                continue;
+            };
+            let place = Place { table: &table, partition: &self.partition, row: &order.row_key };
+            if transactions.is_empty() {
+                transactions.push((Transaction::begin(count), Vec::with_capacity(count)));
+            }
+            let next = transactions.last_mut().and_then(|(transaction, _)| transaction.push(place, &operation));
+            transactions.extend(next.map(|next| (next, Vec::new())));
+            if let Some((_, due)) = transactions.last_mut() {
+                due.push(index);
             }
         }
-        parts
+        transactions
     }
 
     fn done(self) -> Outcome {
@@ -167,12 +164,10 @@ impl<'a> Delivery<'a> {
 }
 
 impl Order<'_> {
-    fn plan(&self) -> Option<Operation> {
+    fn plan(&self) -> Option<Operation<'_>> {
         match (&self.sight, self.write) {
             (Sight::Unseen | Sight::Absent, Write::Mark { .. }) => None,
-            (Sight::Unseen | Sight::Absent, Write::Create | Write::Merge(_)) => {
-                Some(Operation::Insert(Held::new(&self.lead)))
-            }
+            (Sight::Unseen | Sight::Absent, Write::Create | Write::Merge(_)) => Some(Operation::Insert(&self.lead)),
             (Sight::Present { held, etag }, write) => {
                 let mut after = Held::clone(held);
                 match after.absorb(&self.lead, write) {
@@ -199,20 +194,4 @@ impl From<Row> for Sight {
     fn from(row: Row) -> Self {
         Self::Present { held: Box::new(entity::read(&row.columns)), etag: row.etag }
     }
-}
-
-/// The orders that are due, by their numbers, and where each is written.
-struct Parts {
-    bytes: Vec<u8>,
-    due: Vec<(usize, Range<usize>)>,
-}
-
-/// Most are shorter: room is made once.
-const PART_SIZE: usize = 2_048;
-
-/// How many of these fit into one transaction: at least one, whatever its size.
-fn fitting(due: &[(usize, Range<usize>)]) -> usize {
-    let start = due.first().map_or(0, |(_, first)| first.start);
-    let fits = |(_, part): &&(usize, Range<usize>)| part.end - start <= batch::SIZE_MAX;
-    due.iter().take(batch::OPERATIONS_MAX).take_while(fits).count().max(1)
 }

@@ -5,18 +5,20 @@
 
 use std::borrow::Cow;
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
-use std::io::Write as _;
+use std::fmt::Write as _;
+use std::ops::Deref;
 
 use jiff::Timestamp;
-use serde::ser::SerializeMap;
 use serde::{Deserialize, Serialize, Serializer};
 use serde_json::{Map, Value};
 use sha2::{Digest, Sha256};
 
 use super::batch::Place;
-use crate::destination::held::{Held, HeldField, Step, Text};
-use crate::domain::event::CustomerField;
+use super::contents::Contents;
+use super::row::Row;
+use crate::destination::held::{Held, HeldField, Text};
+use crate::domain::event::{CustomerField, Event};
+use crate::domain::journey::{self, Stage, Step};
 use crate::domain::lead::Lead;
 use crate::domain::route::Offer;
 
@@ -45,9 +47,13 @@ pub fn partition_key(offer: &Offer) -> String {
 }
 
 pub fn escaped(text: &str) -> String {
+    let is_escaped = |c: char| matches!(c, '/' | '\\' | '#' | '?' | '%' | '~') || c.is_control();
+    if !text.contains(is_escaped) {
+        return text.to_owned();
+    }
     let mut key = String::new();
     for c in text.chars() {
-        if matches!(c, '/' | '\\' | '#' | '?' | '%' | '~') || c.is_control() {
+        if is_escaped(c) {
             for byte in c.encode_utf8(&mut [0; 4]).bytes() {
                 write!(key, "~{byte:02x}").expect("writing to a string does not fail");
             }
@@ -62,29 +68,49 @@ pub fn row_key(lead: &Lead) -> String {
     lead.key.to_string()
 }
 
+/// A lead with no text longer than a row can hold.
+pub struct Fitted<'a> {
+    lead: &'a Lead,
+    cut: Option<Box<Lead>>,
+}
+
+impl Deref for Fitted<'_> {
+    type Target = Lead;
+
+    fn deref(&self) -> &Lead {
+        self.cut.as_deref().unwrap_or(self.lead)
+    }
+}
+
+impl Fitted<'_> {
+    fn to_mut(&mut self) -> &mut Event {
+        &mut self.cut.get_or_insert_with(|| Box::new(self.lead.clone())).event
+    }
+}
+
 /// The lead with its texts cut to what a row can hold, and the names of what was cut. A lead is not lost for a
 /// producer's mistake in its description.
-pub fn fitted(lead: &Lead) -> (Cow<'_, Lead>, Vec<&'static str>) {
-    let mut fitted = Cow::Borrowed(lead);
+pub fn fitted(lead: &Lead) -> (Fitted<'_>, Vec<&'static str>) {
+    let mut fitted = Fitted { lead, cut: None };
     let mut cuts = Vec::new();
     for field in CustomerField::ALL {
         let value = lead.event.customer.get(field);
         if utf16_len(value) > FIELD_MAX {
-            fitted.to_mut().event.customer.set(field, cut(value, FIELD_MAX).to_owned());
+            fitted.to_mut().customer.set(field, cut(value, FIELD_MAX).to_owned());
             cuts.push(field.name());
         }
     }
     let event = &lead.event;
     if utf16_len(&event.description) > TEXT_MAX {
-        cut(&event.description, TEXT_MAX).clone_into(&mut fitted.to_mut().event.description);
+        cut(&event.description, TEXT_MAX).clone_into(&mut fitted.to_mut().description);
         cuts.push("Description");
     }
     if utf16_len(&event.offer_display_name) > FIELD_MAX {
-        cut(&event.offer_display_name, FIELD_MAX).clone_into(&mut fitted.to_mut().event.offer_display_name);
+        cut(&event.offer_display_name, FIELD_MAX).clone_into(&mut fitted.to_mut().offer_display_name);
         cuts.push("OfferDisplayName");
     }
     if utf16_len(&event.publisher_display_name) > FIELD_MAX {
-        cut(&event.publisher_display_name, FIELD_MAX).clone_into(&mut fitted.to_mut().event.publisher_display_name);
+        cut(&event.publisher_display_name, FIELD_MAX).clone_into(&mut fitted.to_mut().publisher_display_name);
         cuts.push("PublisherDisplayName");
     }
     (fitted, cuts)
@@ -106,83 +132,61 @@ fn cut(text: &str, max: usize) -> &str {
 }
 
 /// The whole row, but for its keys.
-pub fn columns(held: &Held) -> Columns {
-    let mut columns = Columns::new();
-    each_column(held, &mut |name, value| drop(columns.insert(name.to_owned(), value.into())));
-    columns
+fn columns(held: &Held) -> Columns {
+    let mut written = Vec::new();
+    let mut row = Row::begin(&mut written);
+    write_columns(&mut row, &held.into());
+    row.end();
+    serde_json::from_slice(&written).expect("a row is a JSON object")
 }
 
 /// Writes the whole row. Every lead comes this way, so it goes from the lead into the request without a copy in between.
-pub fn write_row(out: &mut Vec<u8>, held: &Held, place: Place<'_>) {
-    let mut json = serde_json::Serializer::new(out);
-    let mut row = json.serialize_map(None).expect(JSON_FORM);
-    row.serialize_entry("PartitionKey", place.partition).expect(JSON_FORM);
-    row.serialize_entry("RowKey", place.row).expect(JSON_FORM);
-    each_column(held, &mut |name, value| row.serialize_entry(name, value).expect(JSON_FORM));
-    SerializeMap::end(row).expect(JSON_FORM);
+pub fn write_row(out: &mut Vec<u8>, lead: &Lead, place: Place<'_>) {
+    let mut row = Row::begin(out);
+    row.put("PartitionKey", place.partition);
+    row.put("RowKey", place.row);
+    write_columns(&mut row, &lead.into());
+    row.end();
 }
 
-const JSON_FORM: &str = "text and times have a JSON form";
-
-fn each_column(held: &Held, put: &mut dyn FnMut(&str, &str)) {
-    let mut texts = Texts::default();
-    if let Some(step) = held.leading_step() {
-        put("LeadSource", texts.line(format_args!("{}-{}|{}", step.source, step.action, held.offer)));
-        put("ActionCode", &step.action);
+fn write_columns(row: &mut Row<'_>, lead: &Contents<'_>) {
+    if let Some(step) = journey::leading_step(&lead.journey) {
+        row.put("LeadSource", &format_args!("{}-{}|{}", step.source, step.action, lead.offer));
+        row.put("ActionCode", &step.action);
     }
-    put("ProductId", &held.offer);
-    put("PublisherDisplayName", &held.publisher_display_name);
-    put("OfferDisplayName", &held.offer_display_name);
-    put("Description", &held.description.0);
-    put("CustomerInfo", texts.json(&CustomerInfo(held)));
-    for field in CustomerField::ALL {
-        put(field.name(), held.value(field));
+    row.put("ProductId", lead.offer);
+    row.put("PublisherDisplayName", lead.publisher_display_name);
+    row.put("OfferDisplayName", lead.offer_display_name);
+    row.put("Description", lead.description);
+    row.put_json("CustomerInfo", &CustomerInfo(lead));
+    for (name, value) in lead.values() {
+        row.put(name, value);
     }
-    put("FieldTimes", texts.json(&FieldTimes(held)));
-    put("Journey", texts.json(&Journey(held)));
-    put("Stage", held.stage().as_str());
-    put("ConsentGrantedAt", texts.line(format_args!("{}", held.granted_at)));
+    row.put_times("FieldTimes", lead.times());
+    row.put_json("Journey", &Journey(lead));
+    row.put("Stage", Stage::of(&lead.journey, lead.withdrawn_at.is_some()).as_str());
+    row.put("ConsentGrantedAt", &lead.granted_at);
     // A merge cannot remove a column: a mark that was lifted leaves an empty one.
-    match held.withdrawn_at {
-        Some(at) => put("ConsentWithdrawnAt", texts.line(format_args!("{at}"))),
-        None => put("ConsentWithdrawnAt", ""),
+    match lead.withdrawn_at {
+        Some(at) => row.put("ConsentWithdrawnAt", &at),
+        None => row.put("ConsentWithdrawnAt", ""),
     }
-    if let (Some(first), Some(last)) = (held.journey.first(), held.journey.last()) {
-        put("FirstAction", &first.action);
-        put("LastAction", &last.action);
-        put("CreatedTime", texts.date_time(first.at));
-        put("CreatedTime@odata.type", "Edm.DateTime");
-        put("LastActionTime", texts.date_time(last.at));
-        put("LastActionTime@odata.type", "Edm.DateTime");
+    if let (Some(first), Some(last)) = (lead.journey.first(), lead.journey.last()) {
+        row.put("FirstAction", &first.action);
+        row.put("LastAction", &last.action);
+        for (name, type_name, at) in [
+            ("CreatedTime", "CreatedTime@odata.type", first.at),
+            ("LastActionTime", "LastActionTime@odata.type", last.at),
+        ] {
+            row.put(name, &format_args!("{:.7}", at.max(first_date_time())));
+            row.put(type_name, "Edm.DateTime");
+        }
     }
 }
 
-/// Texts that are made up, one at a time, in the same memory.
-#[derive(Default)]
-struct Texts(Vec<u8>);
-
-impl Texts {
-    fn line(&mut self, text: fmt::Arguments<'_>) -> &str {
-        self.0.clear();
-        self.0.write_fmt(text).expect("writing to memory does not fail");
-        self.text()
-    }
-
-    fn json(&mut self, value: &impl Serialize) -> &str {
-        self.0.clear();
-        serde_json::to_writer(&mut self.0, value).expect(JSON_FORM);
-        self.text()
-    }
-
-    /// "DateTime: … The range of supported values starts at midnight, January 1, 1601": the data model, above.
-    fn date_time(&mut self, at: Timestamp) -> &str {
-        let first = Timestamp::from_second(-11_644_473_600).unwrap_or(Timestamp::MIN);
-        self.line(format_args!("{:.7}", at.max(first)))
-    }
-
-    fn text(&self) -> &str {
-        str::from_utf8(&self.0).expect("what is formatted is UTF-8")
-    }
+/// "DateTime: … The range of supported values starts at midnight, January 1, 1601": the data model, above.
+fn first_date_time() -> Timestamp {
+    Timestamp::from_second(-11_644_473_600).unwrap_or(Timestamp::MIN)
 }
 
 /// The columns in which `after` differs. What it leaves alone may have been edited by people, and stays theirs.
@@ -225,23 +229,15 @@ pub fn read(row: &Columns) -> Held {
 }
 
 /// The marketplace's own form: seven members in its order, empty where nothing was given.
-struct CustomerInfo<'a>(&'a Held);
+struct CustomerInfo<'a>(&'a Contents<'a>);
 
 impl Serialize for CustomerInfo<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(CustomerField::ALL.map(|field| (field.name(), self.0.value(field))))
+        serializer.collect_map(self.0.values())
     }
 }
 
-struct FieldTimes<'a>(&'a Held);
-
-impl Serialize for FieldTimes<'_> {
-    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_map(self.0.fields.iter().map(|(field, held)| (field.name(), held.at)))
-    }
-}
-
-struct Journey<'a>(&'a Held);
+struct Journey<'a>(&'a Contents<'a>);
 
 impl Serialize for Journey<'_> {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {

@@ -31,6 +31,8 @@ mod listing;
 mod client;
 mod batch;
 mod entity;
+mod contents;
+mod row;
 mod classify;
 
 #[derive(Clone, Debug)]

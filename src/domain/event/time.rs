@@ -69,7 +69,11 @@ fn offset_of(text: &str) -> Option<Offset> {
 }
 
 fn fields<const N: usize>(text: &str, separator: char) -> Option<[&str; N]> {
-    text.split(separator).collect::<Vec<_>>().try_into().ok()
+    let (mut parts, mut fields) = (text.split(separator), [""; N]);
+    for field in &mut fields {
+        *field = parts.next()?;
+    }
+    parts.next().is_none().then_some(fields)
 }
 
 fn two_digits(text: &str, max: i8) -> Option<i8> {

@@ -28,7 +28,7 @@ impl Lane {
             item.envelope.tried.extend(Attempt::of(reply, now));
         }
         let verdict = decide(&finding, item.envelope.attempt, age, lane, self.shop().settings.limits);
-        item.settle(verdict, companion.into_iter().collect())
+        item.settle(verdict, companion.into_iter().map(|companion| *companion).collect())
     }
 
     pub(super) fn settle_all(&self, items: Vec<Item>, finding: &Finding) {
