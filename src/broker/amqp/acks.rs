@@ -19,8 +19,8 @@ use super::trouble::answered;
 use crate::broker::{AnswerChannel, BrokerError};
 use crate::telemetry::Telemetry;
 
-/// How long finished messages behind an unfinished one wait to be acknowledged together with it. In a drain the oldest
-/// is finished within a tenth of a second; each single ack costs the broker as much as a message.
+/// How long finished messages behind an unfinished one wait to be acknowledged together with it; while the oldest are being
+/// finished, one after the other, it begins anew. Each single ack costs the broker as much as a message.
 const ISLAND_PATIENCE: Duration = Duration::from_millis(250);
 
 /// They wait no longer once they take so many of eight parts of the prefetch, which must not run dry behind a straggler.
@@ -54,6 +54,8 @@ pub(super) struct Frontier {
     tags: VecDeque<Tag>,
     /// How many of them are owed.
     owed: usize,
+    /// How many are finished, whether the broker knows or not.
+    finished: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -67,7 +69,7 @@ enum Tag {
 
 impl Default for Frontier {
     fn default() -> Self {
-        Self { base: 1, tags: VecDeque::new(), owed: 0 }
+        Self { base: 1, tags: VecDeque::new(), owed: 0, finished: 0 }
     }
 }
 
@@ -77,12 +79,14 @@ impl Frontier {
         if let Some(state) = self.unfinished(tag) {
             *state = Tag::Owed;
             self.owed += 1;
+            self.finished += 1;
         }
     }
 
     /// The message goes back, singly and at once.
     pub fn hand_back(&mut self, tag: u64) -> Option<Answer> {
         *self.unfinished(tag)? = Tag::Told;
+        self.finished += 1;
         Some(Answer::HandBack { tag })
     }
 
@@ -96,6 +100,7 @@ impl Frontier {
             }
             self.tags.pop_front();
             self.base += 1;
+            self.finished -= 1;
         }
         self.owed -= owed;
         highest.map(|tag| Answer::Ack { tag, multiple: owed > 1 })
@@ -116,6 +121,11 @@ impl Frontier {
     /// Once the prefix has been taken, what is owed is islands.
     pub fn islands(&self) -> usize {
         self.owed
+    }
+
+    /// How many finished ones stand behind the unfinished, once the prefix has been taken.
+    pub fn behind(&self) -> usize {
+        self.finished
     }
 
     fn unfinished(&mut self, tag: u64) -> Option<&mut Tag> {
@@ -165,6 +175,7 @@ impl Answers {
             islands_max,
             held_up,
             singly_at: None,
+            moved: false,
         };
         answering.spawn(owner.run(inbox));
         (Arc::new(Self { orders, open, telemetry }), told_held_up)
@@ -217,6 +228,15 @@ struct Owner {
     held_up: watch::Sender<bool>,
     /// When many were last acknowledged one by one.
     singly_at: Option<Instant>,
+    /// The oldest was finished since we last looked.
+    moved: bool,
+}
+
+/// When islands are to be acknowledged one by one: after the patience, which begins when there are some, and anew whenever the
+/// oldest unfinished message is finished.
+fn due_after(islands: usize, moved: bool, due: Option<Instant>, now: Instant) -> Option<Instant> {
+    let due = due.filter(|due| *due > now && !moved);
+    (islands > 0).then(|| due.unwrap_or(now + ISLAND_PATIENCE))
 }
 
 impl Owner {
@@ -253,14 +273,13 @@ impl Owner {
                     self.take(&mut orders).await?;
                 }
             }
-            islands_due = match (self.frontier.islands(), islands_due) {
-                (0, _) => None,
-                (islands, _) if islands >= self.islands_max => {
-                    self.held_up.send_replace(true);
-                    Some(Instant::now())
-                }
-                (_, Some(due)) if due > Instant::now() => Some(due),
-                (_, _) => Some(Instant::now() + ISLAND_PATIENCE),
+            if self.frontier.behind() >= self.islands_max {
+                self.held_up.send_replace(true);
+            }
+            let (islands, moved) = (self.frontier.islands(), std::mem::take(&mut self.moved));
+            islands_due = match islands >= self.islands_max {
+                true => Some(Instant::now()),
+                false => due_after(islands, moved, islands_due, Instant::now()),
             };
         }
     }
@@ -277,7 +296,10 @@ impl Owner {
             }
         }
         match self.frontier.take_prefix() {
-            Some(answer) => self.send(answer).await,
+            Some(answer) => {
+                self.moved = true;
+                self.send(answer).await
+            }
             None => Ok(()),
         }
     }
@@ -392,6 +414,29 @@ mod tests {
         fn in_any_order_no_tag_is_answered_twice_and_none_unasked(seed: u64) {
             run(seed);
         }
+    }
+
+    #[test]
+    fn islands_wait_for_the_oldest_as_long_as_it_is_being_finished() {
+        let now = Instant::now();
+        let later = now + ISLAND_PATIENCE / 2;
+        let due = due_after(1, false, None, now);
+        assert_eq!(due, Some(now + ISLAND_PATIENCE));
+        assert_eq!(due_after(5, false, due, later), due, "stuck, it is due when it was");
+        assert_eq!(due_after(5, true, due, later), Some(later + ISLAND_PATIENCE));
+        assert_eq!(due_after(0, false, due, later), None);
+    }
+
+    #[test]
+    fn what_stands_behind_an_unfinished_message_counts_though_the_broker_knows_of_it() {
+        let mut frontier = Frontier::default();
+        (2..=9).for_each(|tag| frontier.ack(tag));
+        assert_eq!((frontier.take_prefix(), frontier.take_islands().len()), (None, 8));
+        frontier.hand_back(10);
+        assert_eq!((frontier.islands(), frontier.behind()), (0, 9));
+        frontier.ack(1);
+        assert_eq!(frontier.take_prefix(), Some(Answer::Ack { tag: 1, multiple: false }));
+        assert_eq!(frontier.behind(), 0);
     }
 
     #[test]

@@ -8,8 +8,9 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
-use lapin::{Channel, Confirmation};
+use lapin::{Channel, Confirmation, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, timeout};
 
@@ -24,6 +25,10 @@ use crate::telemetry::Telemetry;
 
 /// Larger windows bring nothing (measured).
 const WINDOW_MAX: usize = 500;
+
+/// So many are given to lapin at once, which writes them together; one by one, each waits for two threads to take turns.
+/// What is on its way when the channel closes is bounded by it.
+const AT_ONCE: usize = 64;
 
 /// How long a window may take, and how long a connection is waited for, not counting the time that the broker blocks.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -293,17 +298,9 @@ async fn publish_on(
     first_id: u64,
 ) -> Result<Vec<Outcome>, Abandoned> {
     let mut confirms = Vec::with_capacity(window.len());
-    for (letter, id) in window.iter().zip(first_id..) {
-        confirms.push(match prepared(letter, names, id) {
-            None => None,
-            Some((exchange, key, properties)) => {
-                let mandatory = !matches!(letter.target, Target::Fates { .. });
-                let options = BasicPublishOptions { mandatory, immediate: false };
-                let body = &letter.message.body;
-                let sent = channel.basic_publish(exchange.into(), key, options, body, properties).await;
-                Some(sent.map_err(|error| broken(&error))?)
-            }
-        });
+    for (some, first_id) in window.chunks(AT_ONCE).zip((first_id..).step_by(AT_ONCE)) {
+        let sent = some.iter().zip(first_id..).map(|(letter, id)| send(channel, names, letter, id));
+        confirms.extend(try_join_all(sent).await?);
     }
     let mut returned = HashSet::new();
     let mut outcomes = Vec::with_capacity(window.len());
@@ -327,6 +324,21 @@ async fn publish_on(
         }
     }
     Ok(outcomes)
+}
+
+/// Answers once it is written; `None` for a message that cannot be sent. lapin takes number and frames of a publish together
+/// when it is first polled, so that those that one task polls keep their confirms.
+async fn send(
+    channel: &Channel,
+    names: &Names,
+    letter: &Letter,
+    id: u64,
+) -> Result<Option<PublisherConfirm>, Abandoned> {
+    let Some((exchange, key, properties)) = prepared(letter, names, id) else { return Ok(None) };
+    let mandatory = !matches!(letter.target, Target::Fates { .. });
+    let options = BasicPublishOptions { mandatory, immediate: false };
+    let sent = channel.basic_publish(exchange.into(), key, options, &letter.message.body, properties).await;
+    sent.map(Some).map_err(|error| broken(&error))
 }
 
 /// The exchange, the routing key and the properties; `None` for a message that AMQP cannot carry, or whose header
