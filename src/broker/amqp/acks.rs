@@ -3,11 +3,11 @@
 //! lapin's `Acker` sends each ack from a task of its own, and an ack with `multiple` that is overtaken kills the
 //! channel (60 of 60, measured). One already acknowledged singly kills it too if a `multiple` names it.
 
-use std::collections::VecDeque;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures_util::future::try_join_all;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::sync::{mpsc, watch};
@@ -15,6 +15,7 @@ use tokio::time::{Instant, sleep_until};
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use super::frontier::{Answer, Frontier};
 use super::trouble::answered;
 use crate::broker::{AnswerChannel, BrokerError};
 use crate::telemetry::Telemetry;
@@ -22,6 +23,9 @@ use crate::telemetry::Telemetry;
 /// How long finished messages behind an unfinished one wait to be acknowledged together with it; while the oldest are being
 /// finished, one after the other, it begins anew. Each single ack costs the broker as much as a message.
 const ISLAND_PATIENCE: Duration = Duration::from_millis(250);
+
+/// They wait no longer than this however the oldest go: a crash gives back what the broker was not told of.
+const ISLAND_AGE_MAX: Duration = Duration::from_secs(2);
 
 /// They wait no longer once they take so many of eight parts of the prefetch, which must not run dry behind a straggler.
 /// Half of it is what a drain of twenty partitions, a hundred leads a batch, has finished before its oldest message.
@@ -35,107 +39,12 @@ const COMMANDS_AT_ONCE: usize = 32;
 /// After so long it has passed them on; nothing tells when.
 pub(super) const DIGESTED: Duration = Duration::from_secs(1);
 
+/// So many answers are given to lapin at once, which takes each when it is first polled and writes them together; one by one,
+/// each waits for two threads to take turns.
+const AT_ONCE: usize = 64;
+
 /// Orders taken at once; the task sends at most one `multiple` for them.
 const ORDERS_AT_ONCE: usize = 1_024;
-
-/// What is sent to the broker.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Answer {
-    Ack { tag: u64, multiple: bool },
-    HandBack { tag: u64 },
-}
-
-/// Which tags are finished, and which of those the broker knows of. Tags count from 1, without a gap.
-#[derive(Debug)]
-pub(super) struct Frontier {
-    /// The lowest unfinished tag.
-    base: u64,
-    /// `base` and the tags after it.
-    tags: VecDeque<Tag>,
-    /// How many of them are owed.
-    owed: usize,
-    /// How many are finished, whether the broker knows or not.
-    finished: usize,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Tag {
-    Unfinished,
-    /// To be acknowledged; the broker does not know yet.
-    Owed,
-    /// The broker knows.
-    Told,
-}
-
-impl Default for Frontier {
-    fn default() -> Self {
-        Self { base: 1, tags: VecDeque::new(), owed: 0, finished: 0 }
-    }
-}
-
-impl Frontier {
-    /// The message is done with. A second answer for a tag is no answer.
-    pub fn ack(&mut self, tag: u64) {
-        if let Some(state) = self.unfinished(tag) {
-            *state = Tag::Owed;
-            self.owed += 1;
-            self.finished += 1;
-        }
-    }
-
-    /// The message goes back, singly and at once.
-    pub fn hand_back(&mut self, tag: u64) -> Option<Answer> {
-        *self.unfinished(tag)? = Tag::Told;
-        self.finished += 1;
-        Some(Answer::HandBack { tag })
-    }
-
-    /// One ack for the whole finished prefix. It names the highest tag that is still unacknowledged: the broker
-    /// closes the channel on an ack for a tag that it no longer holds.
-    pub fn take_prefix(&mut self) -> Option<Answer> {
-        let (mut highest, mut owed) = (None, 0);
-        while let Some(state @ (Tag::Owed | Tag::Told)) = self.tags.front().copied() {
-            if state == Tag::Owed {
-                (highest, owed) = (Some(self.base), owed + 1);
-            }
-            self.tags.pop_front();
-            self.base += 1;
-            self.finished -= 1;
-        }
-        self.owed -= owed;
-        highest.map(|tag| Answer::Ack { tag, multiple: owed > 1 })
-    }
-
-    /// Single acks for what is finished behind an unfinished message.
-    pub fn take_islands(&mut self) -> Vec<Answer> {
-        let base = self.base;
-        self.owed = 0;
-        let owed = self.tags.iter_mut().enumerate().filter(|(_, state)| **state == Tag::Owed);
-        owed.map(|(offset, state)| {
-            *state = Tag::Told;
-            Answer::Ack { tag: base + offset as u64, multiple: false }
-        })
-        .collect()
-    }
-
-    /// Once the prefix has been taken, what is owed is islands.
-    pub fn islands(&self) -> usize {
-        self.owed
-    }
-
-    /// How many finished ones stand behind the unfinished, once the prefix has been taken.
-    pub fn behind(&self) -> usize {
-        self.finished
-    }
-
-    fn unfinished(&mut self, tag: u64) -> Option<&mut Tag> {
-        let offset = usize::try_from(tag.checked_sub(self.base)?).ok()?;
-        while self.tags.len() <= offset {
-            self.tags.push_back(Tag::Unfinished);
-        }
-        self.tags.get_mut(offset).filter(|state| **state == Tag::Unfinished)
-    }
-}
 
 /// One generation of a consuming channel. Once closed it stays closed, so an answer that comes late reaches nobody:
 /// on the next channel its tag is another message's.
@@ -232,11 +141,19 @@ struct Owner {
     moved: bool,
 }
 
-/// When islands are to be acknowledged one by one: after the patience, which begins when there are some, and anew whenever the
-/// oldest unfinished message is finished.
-fn due_after(islands: usize, moved: bool, due: Option<Instant>, now: Instant) -> Option<Instant> {
-    let due = due.filter(|due| *due > now && !moved);
-    (islands > 0).then(|| due.unwrap_or(now + ISLAND_PATIENCE))
+/// When islands are to be acknowledged one by one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Due {
+    at: Instant,
+    /// There have been some since.
+    since: Instant,
+}
+
+/// After the patience, which begins when there are some, and anew whenever the oldest unfinished message is finished.
+fn due_after(islands: usize, moved: bool, due: Option<Due>, now: Instant) -> Option<Due> {
+    let due = due.filter(|due| due.at > now).unwrap_or(Due { at: now + ISLAND_PATIENCE, since: now });
+    let at = if moved { (now + ISLAND_PATIENCE).min(due.since + ISLAND_AGE_MAX) } else { due.at };
+    (islands > 0).then_some(Due { at, ..due })
 }
 
 impl Owner {
@@ -256,10 +173,10 @@ impl Owner {
 
     async fn answer_until_settled(&mut self, inbox: &mut mpsc::Receiver<Order>) -> Result<(), BrokerError> {
         let mut orders = Vec::new();
-        let mut islands_due: Option<Instant> = None;
+        let mut islands_due: Option<Due> = None;
         let lost = self.lost.clone();
         loop {
-            let due = islands_due.unwrap_or_else(Instant::now);
+            let due = islands_due.map_or_else(Instant::now, |due| due.at);
             tokio::select! {
                 biased;
                 () = lost.cancelled() => return Err(BrokerError::Unreachable("the connection was lost".into())),
@@ -277,31 +194,26 @@ impl Owner {
                 self.held_up.send_replace(true);
             }
             let (islands, moved) = (self.frontier.islands(), std::mem::take(&mut self.moved));
-            islands_due = match islands >= self.islands_max {
-                true => Some(Instant::now()),
-                false => due_after(islands, moved, islands_due, Instant::now()),
-            };
+            let now = Instant::now();
+            islands_due = due_after(islands, moved, islands_due, now);
+            if islands >= self.islands_max {
+                islands_due = islands_due.map(|due| Due { at: now, ..due });
+            }
         }
     }
 
     async fn take(&mut self, orders: &mut Vec<Order>) -> Result<(), BrokerError> {
+        let mut answers = Vec::new();
         for order in orders.drain(..) {
             match order {
                 Order::Ack(tag) => self.frontier.ack(tag),
-                Order::HandBack(tag) => {
-                    if let Some(answer) = self.frontier.hand_back(tag) {
-                        send(&self.channel, answer).await?;
-                    }
-                }
+                Order::HandBack(tag) => answers.extend(self.frontier.hand_back(tag)),
             }
         }
-        match self.frontier.take_prefix() {
-            Some(answer) => {
-                self.moved = true;
-                self.send(answer).await
-            }
-            None => Ok(()),
-        }
+        let prefix = self.frontier.take_prefix();
+        self.moved |= prefix.is_some();
+        answers.extend(prefix);
+        self.send(&answers).await
     }
 
     async fn send_islands(&mut self) -> Result<(), BrokerError> {
@@ -309,14 +221,15 @@ impl Owner {
         if islands.len() > COMMANDS_AT_ONCE {
             self.singly_at = Some(Instant::now());
         }
-        for answer in islands {
-            self.send(answer).await?;
-        }
-        Ok(())
+        self.send(&islands).await
     }
 
-    async fn send(&self, answer: Answer) -> Result<(), BrokerError> {
-        send(&self.channel, answer).await
+    /// In order.
+    async fn send(&self, answers: &[Answer]) -> Result<(), BrokerError> {
+        for some in answers.chunks(AT_ONCE) {
+            try_join_all(some.iter().map(|answer| send(&self.channel, *answer))).await?;
+        }
+        Ok(())
     }
 }
 
@@ -333,121 +246,23 @@ async fn send(channel: &Channel, answer: Answer) -> Result<(), BrokerError> {
 
 #[cfg(test)]
 mod tests {
-    use std::collections::BTreeSet;
-
-    use proptest::prelude::*;
-    use rand::rngs::SmallRng;
-    use rand::seq::SliceRandom;
-    use rand::{Rng, SeedableRng};
-
     use super::*;
 
-    /// The broker's view of a channel: it closes it on an answer for a tag that it does not hold.
-    #[derive(Default)]
-    struct Broker {
-        held: BTreeSet<u64>,
-        acknowledged: BTreeSet<u64>,
-        handed_back: BTreeSet<u64>,
-    }
-
-    impl Broker {
-        fn holding(messages: u64) -> Self {
-            Self { held: (1..=messages).collect(), ..Self::default() }
-        }
-
-        fn hear(&mut self, answer: Answer) {
-            match answer {
-                Answer::Ack { tag, multiple } => {
-                    assert!(self.held.contains(&tag), "PRECONDITION_FAILED - unknown delivery tag {tag}");
-                    let first = if multiple { 0 } else { tag };
-                    let named: Vec<u64> = self.held.range(first..=tag).copied().collect();
-                    self.held.retain(|tag| !named.contains(tag));
-                    self.acknowledged.extend(named);
-                }
-                Answer::HandBack { tag } => {
-                    assert!(self.held.remove(&tag), "PRECONDITION_FAILED - unknown delivery tag {tag}");
-                    self.handed_back.insert(tag);
-                }
-            }
-        }
-    }
-
-    /// One run over a random order of answers, told to the broker at random moments. The seed is all of it: drawing
-    /// the steps through proptest takes a hundred times as long.
-    fn run(seed: u64) {
-        let mut random = SmallRng::seed_from_u64(seed);
-        let mut order: Vec<u64> = (1..=random.random_range(1..25)).collect();
-        order.shuffle(&mut random);
-        let (mut frontier, mut broker) = (Frontier::default(), Broker::holding(order.len() as u64));
-        let (mut acked, mut handed_back) = (BTreeSet::new(), BTreeSet::new());
-        for tag in order {
-            if random.random_ratio(1, 5) {
-                frontier.hand_back(tag).into_iter().for_each(|answer| broker.hear(answer));
-                handed_back.insert(tag);
-            } else {
-                frontier.ack(tag);
-                acked.insert(tag);
-            }
-            if random.random_ratio(1, 10) {
-                // The same message is answered once more, which does nothing.
-                frontier.ack(tag);
-                assert_eq!(frontier.hand_back(tag), None);
-            }
-            if random.random_ratio(1, 2) {
-                frontier.take_prefix().into_iter().for_each(|answer| broker.hear(answer));
-            }
-            if random.random_ratio(1, 8) {
-                frontier.take_islands().into_iter().for_each(|answer| broker.hear(answer));
-                assert_eq!(frontier.islands(), 0);
-            }
-            assert!(broker.acknowledged.is_subset(&acked), "acknowledged unasked");
-        }
-        frontier.take_prefix().into_iter().for_each(|answer| broker.hear(answer));
-        assert_eq!((broker.acknowledged, broker.handed_back), (acked, handed_back));
-        assert!(frontier.islands() == 0, "everything is finished, so the prefix is all");
-    }
-
-    proptest! {
-        #![proptest_config(ProptestConfig { cases: 100_000, failure_persistence: None, ..ProptestConfig::default() })]
-
-        #[test]
-        fn in_any_order_no_tag_is_answered_twice_and_none_unasked(seed: u64) {
-            run(seed);
-        }
-    }
-
     #[test]
-    fn islands_wait_for_the_oldest_as_long_as_it_is_being_finished() {
+    fn islands_wait_for_the_oldest_as_long_as_it_is_being_finished_but_not_for_ever() {
         let now = Instant::now();
         let later = now + ISLAND_PATIENCE / 2;
+        let at = |due: Option<Due>| due.map(|due| due.at);
         let due = due_after(1, false, None, now);
-        assert_eq!(due, Some(now + ISLAND_PATIENCE));
+        assert_eq!(at(due), Some(now + ISLAND_PATIENCE));
         assert_eq!(due_after(5, false, due, later), due, "stuck, it is due when it was");
-        assert_eq!(due_after(5, true, due, later), Some(later + ISLAND_PATIENCE));
-        assert_eq!(due_after(0, false, due, later), None);
-    }
-
-    #[test]
-    fn what_stands_behind_an_unfinished_message_counts_though_the_broker_knows_of_it() {
-        let mut frontier = Frontier::default();
-        (2..=9).for_each(|tag| frontier.ack(tag));
-        assert_eq!((frontier.take_prefix(), frontier.take_islands().len()), (None, 8));
-        frontier.hand_back(10);
-        assert_eq!((frontier.islands(), frontier.behind()), (0, 9));
-        frontier.ack(1);
-        assert_eq!(frontier.take_prefix(), Some(Answer::Ack { tag: 1, multiple: false }));
-        assert_eq!(frontier.behind(), 0);
-    }
-
-    #[test]
-    fn a_finished_prefix_is_one_ack() {
-        let mut frontier = Frontier::default();
-        [3, 1, 2, 5].into_iter().for_each(|tag| frontier.ack(tag));
-        assert_eq!(frontier.take_prefix(), Some(Answer::Ack { tag: 3, multiple: true }));
-        assert_eq!(frontier.take_prefix(), None);
-        assert_eq!(frontier.take_islands(), [Answer::Ack { tag: 5, multiple: false }]);
-        frontier.ack(4);
-        // It stops at 4: the broker knows of 5 already, and closes the channel on an ack that names it.
-        assert_eq!(frontier.take_prefix(), Some(Answer::Ack { tag: 4, multiple: false }));
+        assert_eq!(at(due_after(5, true, due, later)), Some(later + ISLAND_PATIENCE));
+        assert_eq!(due_after(0, true, due, later), None);
+        let mut creeping = due;
+        for step in 1..=79 {
+            creeping = due_after(5, true, creeping, now + step * ISLAND_PATIENCE / 10);
+            assert!(at(creeping).is_some_and(|at| at <= now + ISLAND_AGE_MAX), "after {step} tenths of the patience");
+        }
+        assert_eq!(at(creeping), Some(now + ISLAND_AGE_MAX));
     }
 }
