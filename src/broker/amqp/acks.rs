@@ -7,7 +7,6 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use lapin::Channel;
 use lapin::options::{BasicAckOptions, BasicNackOptions};
 use tokio::sync::{mpsc, watch};
@@ -16,6 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::frontier::{Answer, Frontier};
+use super::together::together;
 use super::trouble::answered;
 use crate::broker::{AnswerChannel, BrokerError};
 use crate::telemetry::Telemetry;
@@ -38,10 +38,6 @@ const COMMANDS_AT_ONCE: usize = 32;
 
 /// After so long it has passed them on; nothing tells when.
 pub(super) const DIGESTED: Duration = Duration::from_secs(1);
-
-/// So many answers are given to lapin at once, which takes each when it is first polled and writes them together; one by one,
-/// each waits for two threads to take turns.
-const AT_ONCE: usize = 64;
 
 /// Orders taken at once; the task sends at most one `multiple` for them.
 const ORDERS_AT_ONCE: usize = 1_024;
@@ -226,10 +222,7 @@ impl Owner {
 
     /// In order.
     async fn send(&self, answers: &[Answer]) -> Result<(), BrokerError> {
-        for some in answers.chunks(AT_ONCE) {
-            try_join_all(some.iter().map(|answer| send(&self.channel, *answer))).await?;
-        }
-        Ok(())
+        together(answers.iter().map(|answer| send(&self.channel, *answer)).collect()).await.map(drop)
     }
 }
 

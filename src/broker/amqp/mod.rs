@@ -35,6 +35,7 @@ mod trouble;
 mod convert;
 mod topology;
 mod consumer;
+mod together;
 mod frontier;
 mod acks;
 mod publisher;

@@ -8,7 +8,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 use std::time::Duration;
 
-use futures_util::future::try_join_all;
 use lapin::options::{BasicPublishOptions, ConfirmSelectOptions};
 use lapin::{Channel, Confirmation, PublisherConfirm};
 use tokio::sync::{mpsc, oneshot, watch};
@@ -16,6 +15,7 @@ use tokio::time::{Instant, timeout};
 
 use super::connection::{Connection, Supervised};
 use super::convert;
+use super::together::together;
 use super::topology::{self, Names};
 use super::trouble::{answered, code, explain};
 use crate::broker::{BrokerError, Link, Outgoing, PublishError, Publishing, Queue};
@@ -25,10 +25,6 @@ use crate::telemetry::Telemetry;
 
 /// Larger windows bring nothing (measured).
 const WINDOW_MAX: usize = 500;
-
-/// So many are given to lapin at once, which writes them together; one by one, each waits for two threads to take turns.
-/// What is on its way when the channel closes is bounded by it.
-const AT_ONCE: usize = 64;
 
 /// How long a window may take, and how long a connection is waited for, not counting the time that the broker blocks.
 const PATIENCE: Duration = Duration::from_secs(30);
@@ -297,11 +293,8 @@ async fn publish_on(
     window: &[&Letter],
     first_id: u64,
 ) -> Result<Vec<Outcome>, Abandoned> {
-    let mut confirms = Vec::with_capacity(window.len());
-    for (some, first_id) in window.chunks(AT_ONCE).zip((first_id..).step_by(AT_ONCE)) {
-        let sent = some.iter().zip(first_id..).map(|(letter, id)| send(channel, names, letter, id));
-        confirms.extend(try_join_all(sent).await?);
-    }
+    let sends = window.iter().zip(first_id..).map(|(letter, id)| send(channel, names, letter, id));
+    let confirms = together(sends.collect()).await?;
     let mut returned = HashSet::new();
     let mut outcomes = Vec::with_capacity(window.len());
     for confirm in confirms {

@@ -37,11 +37,12 @@ impl<'a> Row<'a> {
         self.name(name);
         self.out.extend_from_slice(b"\"{");
         // Mostly they are one and the same: it is printed once.
-        let mut printed: Option<(Timestamp, String)> = None;
+        let (mut printed, mut text) = (None, String::new());
         let mut separator: &[u8] = b"";
         for (name, at) in times {
-            let known = printed.take().filter(|(known, _)| *known == at);
-            let (_, text) = printed.insert(known.unwrap_or_else(|| (at, at.to_string())));
+            if printed != Some(at) {
+                (printed, text) = (Some(at), at.to_string());
+            }
             for part in [separator, b"\\\"", name.as_bytes(), b"\\\":\\\"", text.as_bytes(), b"\\\""] {
                 self.out.extend_from_slice(part);
             }

@@ -97,6 +97,9 @@ pub(super) struct Standing {
     pub record: Record,
 }
 
+/// For those who keep no tail.
+const UNINDEXED_OF_LEAD: &str = "SELECT id FROM leads WHERE id > (SELECT up_to FROM indexed) AND lead = ?1";
+
 const READ: &str = "SELECT id, record, person, lead, destination FROM leads WHERE id = ?1";
 
 impl<'a> Leads<'a> {
@@ -184,7 +187,7 @@ pub(super) fn of_lead(
 ) -> Result<Vec<(DestinationName, Record)>, Fault> {
     let (mut ids, mut rest) = (Vec::new(), "SELECT id FROM leads WHERE lead = ?1");
     if exists(connection, "lead_pages")? {
-        rest = "SELECT id FROM leads WHERE id > (SELECT up_to FROM indexed) AND lead = ?1";
+        rest = UNINDEXED_OF_LEAD;
         ids = match person {
             Some(person) => LeadPages::open(connection)?.ids(Place::of(person, lead).alone())?,
             None => lead_pages::ids_of_lead(connection, lead)?,
@@ -211,8 +214,7 @@ pub(super) fn of_lead(
 pub(super) fn remove(connection: &Connection, lead: Identity<'_>) -> Result<bool, Fault> {
     let place = lead.place();
     let mut pages = LeadPages::open(connection)?;
-    let unindexed = "SELECT id FROM leads WHERE id > (SELECT up_to FROM indexed) AND lead = ?1";
-    let mut unindexed = connection.prepare_cached(unindexed)?;
+    let mut unindexed = connection.prepare_cached(UNINDEXED_OF_LEAD)?;
     let unindexed = unindexed.query_map([lead.lead.as_bytes()], |row| row.get(0))?;
     let ids: BTreeSet<_> = pages.ids(place.alone())?.into_iter().map(Ok).chain(unindexed).collect::<Result<_, _>>()?;
     let delete = "DELETE FROM leads WHERE id = ?1 AND lead = ?2 AND destination = ?3 AND person = ?4";
