@@ -10,7 +10,6 @@ use jiff::Timestamp;
 use tokio::time::Instant;
 
 use super::lane::LaneHandle;
-use super::ledger_watch::answered;
 use super::{Item, Shop};
 use crate::broker::settle::{About, Settlement};
 use crate::broker::{Outgoing, Queue, Unsettled};
@@ -22,7 +21,7 @@ use crate::domain::lead_key::Keyring;
 use crate::domain::route::{DestinationName, Offer, Routes};
 use crate::domain::verdict::{Finding, Lane, decide};
 use crate::steps::Step;
-use crate::store::ledger::{LedgerError, Standing, Withdrawal};
+use crate::store::ledger::{Standing, Withdrawal};
 
 pub struct Admission {
     shop: Arc<Shop>,
@@ -251,7 +250,8 @@ impl Admission {
         let shop = &self.shop;
         let withdrawal = |event: &Event| Withdrawal { person: shop.keyring.identify(event).1, at: event.consent.at };
         let withdrawals: Vec<Withdrawal> = messages.iter().map(|(_, _, event)| withdrawal(event)).collect();
-        let found = self.commit_withdrawals(withdrawals).await;
+        let commit = |withdrawals| shop.ledger.withdraw(withdrawals);
+        let found = shop.each_while_down(Step::Withdraw, &shop.stop.take, withdrawals, commit).await;
         let settlements = messages.into_iter().zip(found).map(|((unsettled, envelope, event), found)| {
             let (finding, standing) = match found {
                 Ok(standing) => (Finding::Withdrawal, standing),
@@ -264,33 +264,6 @@ impl Admission {
             Settlement { about: about(event), companions, ..self.judge(unsettled, &envelope, &finding) }
         });
         shop.settle(settlements.collect());
-    }
-
-    /// One answer a withdrawal. A record that the ledger cannot read spoils only its own person's.
-    async fn commit_withdrawals(&self, withdrawals: Vec<Withdrawal>) -> Vec<Result<Vec<Standing>, Finding>> {
-        let shop = &self.shop;
-        let finding = loop {
-            match shop.steps.around(Step::Withdraw, answered(shop.ledger.withdraw(withdrawals.clone()))).await {
-                Ok(standing) => return standing.into_iter().map(Ok).collect(),
-                Err(error) => {
-                    shop.ledger_state.failed(&error, &shop.telemetry);
-                    if matches!(error, LedgerError::Unusable(_)) {
-                        break Finding::Unreadable;
-                    }
-                }
-            }
-            if shop.stop.take.run_until_cancelled(shop.ledger_state.is_back()).await != Some(true) {
-                break Finding::Interrupted;
-            }
-        };
-        if finding != Finding::Unreadable || withdrawals.len() == 1 {
-            return withdrawals.iter().map(|_| Err(finding.clone())).collect();
-        }
-        let mut found = Vec::with_capacity(withdrawals.len());
-        for withdrawal in withdrawals {
-            found.extend(Box::pin(self.commit_withdrawals(vec![withdrawal])).await);
-        }
-        found
     }
 }
 

@@ -34,7 +34,8 @@ impl Sender {
         }
         let terms = Terms { on_unknown: self.limits.on_unknown, daily_max: self.limits.daily.and_then(Daily::max) };
         // Tried again, it is the same intention: one that was committed although the answer was lost is done.
-        let intended = self.while_down(Step::Intend, || self.shop.ledger.intend(intentions.clone(), terms)).await;
+        let intend = || self.shop.ledger.intend(intentions.clone(), terms);
+        let intended = self.shop.while_down(Step::Intend, &self.shop.stop.halt, intend).await;
         let outcomes: Vec<Result<(), Finding>> = match intended {
             Ok(intended) => intended.into_iter().map(|intended| judged(intended, now)).collect(),
             Err(finding) => vec![Err(finding); ready.len()],
@@ -93,7 +94,7 @@ impl Sender {
         if intentions.is_empty() {
             return Ok(());
         }
-        self.while_down(Step::Retract, || self.shop.ledger.retract(intentions.clone())).await
+        self.shop.while_down(Step::Retract, &self.shop.stop.halt, || self.shop.ledger.retract(intentions.clone())).await
     }
 }
 

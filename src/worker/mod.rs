@@ -45,6 +45,7 @@ pub mod drinker;
 pub mod gate;
 pub mod allowance;
 pub mod ledger_watch;
+mod ledger_calls;
 pub mod shutdown;
 
 use shutdown::Stop;

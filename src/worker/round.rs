@@ -24,7 +24,7 @@ use crate::domain::route::DestinationName;
 use crate::domain::verdict::Finding;
 use crate::schedule::schedule;
 use crate::steps::Step;
-use crate::store::ledger::{Ask, Claim, Claiming, Delivered, LedgerError, Recorded, Standing};
+use crate::store::ledger::{Ask, Claim, Claiming, Delivered, Recorded, Standing};
 
 /// What rounds of one lane share.
 pub struct Sender {
@@ -141,7 +141,9 @@ impl Sender {
         let live: Vec<bool> = items.iter().map(|item| !item.unsettled.is_stale()).collect();
         let live_items = items.iter().zip(&live).filter(|(_, live)| **live);
         let asks: Vec<Ask> = live_items.map(|(item, _)| asks(item)).collect();
-        let mut claimings = self.claim_all(asks).await.into_iter();
+        let (ledger, halt) = (&self.shop.ledger, &self.shop.stop.halt);
+        let claimings = self.shop.each_while_down(Step::Claim, halt, asks, |asks| ledger.claim(asks)).await;
+        let mut claimings = claimings.into_iter();
         let mut duplicates = Vec::new();
         let mut progress = Vec::with_capacity(items.len());
         for (item, live) in items.iter().zip(live) {
@@ -155,21 +157,6 @@ impl Sender {
         }
         self.release(duplicates).await;
         progress
-    }
-
-    /// One answer an ask. A record that the ledger cannot read spoils only its own lead.
-    async fn claim_all(&self, asks: Vec<Ask>) -> Vec<Result<Claiming, Finding>> {
-        match self.while_down(Step::Claim, || self.shop.ledger.claim(asks.clone())).await {
-            Ok(claimings) => claimings.into_iter().map(Ok).collect(),
-            Err(Finding::Unreadable) if asks.len() > 1 => {
-                let mut answers = Vec::with_capacity(asks.len());
-                for ask in asks {
-                    answers.extend(Box::pin(self.claim_all(vec![ask])).await);
-                }
-                answers
-            }
-            Err(finding) => asks.iter().map(|_| Err(finding.clone())).collect(),
-        }
     }
 
     fn assess(&self, item: &Item, claim: Claim, duplicates: &mut Vec<Claim>) -> Progress {
@@ -347,7 +334,8 @@ impl Sender {
             return Vec::new();
         }
         let deliveries: Arc<[Delivered]> = deliveries.into();
-        self.while_down(Step::Record, || self.shop.ledger.record(Arc::clone(&deliveries))).await.unwrap_or_default()
+        let record = || self.shop.ledger.record(Arc::clone(&deliveries));
+        self.shop.while_down(Step::Record, &self.shop.stop.halt, record).await.unwrap_or_default()
     }
 
     fn mark(&self, item: &Item, at: jiff::Timestamp) -> Option<Outgoing> {
@@ -366,26 +354,6 @@ impl Sender {
         if let Progress::Ready { claim, plan } = std::mem::replace(progress, Progress::Known(finding)) {
             self.never_sent(progress, plan).await;
             self.release(vec![claim]).await;
-        }
-    }
-
-    /// Calls the ledger until it answers, or stays away for too long.
-    pub(super) async fn while_down<T, F>(&self, step: Step, call: impl Fn() -> F) -> Result<T, Finding>
-    where
-        F: Future<Output = Result<T, LedgerError>>,
-    {
-        loop {
-            match self.shop.steps.around(step, answered(call())).await {
-                Ok(answer) => return Ok(answer),
-                Err(error @ LedgerError::Unusable(_)) => {
-                    self.shop.telemetry.ledger_unreadable(&error.to_string());
-                    return Err(Finding::Unreadable);
-                }
-                Err(error) => self.shop.ledger_state.failed(&error, &self.shop.telemetry),
-            }
-            if !self.shop.ledger_state.is_back().await {
-                return Err(Finding::Interrupted);
-            }
         }
     }
 }
