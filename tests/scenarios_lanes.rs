@@ -2,7 +2,8 @@
 
 mod support;
 
-use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
 use leadrelay::broker::Queue;
@@ -10,6 +11,8 @@ use leadrelay::destination::memory::{Call, Fault, MemoryDestination};
 use leadrelay::destination::{Destination, Limits};
 use leadrelay::domain::reply::{Code, Quick, Reply};
 use leadrelay::domain::route::{DestinationName, OfferPattern, Routes};
+use leadrelay::steps::{Edge, Step, Steps};
+use leadrelay::worker::shutdown::Stop;
 use support::world::{Event, World};
 use tokio::time::Instant;
 
@@ -258,5 +261,68 @@ async fn what_waits_for_a_destination_that_was_removed_is_routed_afresh() {
     assert_eq!(removed.holdings().len(), 0);
     let reasons: Vec<_> = world.dead_reasons().into_iter().map(|(reason, _)| reason).collect();
     assert_eq!(reasons, ["unroutable"; 50]);
+    life.stop().await;
+}
+
+/// A fuse that keeps the most consumers of the inbox that there were when one had begun, and then does something.
+fn watching(world: &World, most: &Arc<AtomicUsize>, then: impl Fn() + Send + Sync + 'static) -> Steps {
+    let (broker, most) = (world.broker.clone(), Arc::clone(most));
+    Steps::watched(Box::new(move |passing| {
+        let consumers = broker.consumers(&Queue::Inbox);
+        if (passing.step, passing.edge) == (Step::Consume, Edge::After) {
+            most.fetch_max(consumers, Ordering::SeqCst);
+            if consumers > 1 {
+                then();
+            }
+        }
+        false
+    }))
+}
+
+#[tokio::test(start_paused = true)]
+async fn a_fresh_consumer_takes_over_before_the_one_that_is_held_up_is_left() {
+    let world = World::new(&["contoso", "fabrikam"]);
+    world.destination("fabrikam").set_latency(Duration::from_secs(12));
+    let most = Arc::default();
+    let life = world.start_watched(watching(&world, &most, || {})).await;
+    put(&world, 300, OFFER);
+    put(&world, 300, "fabrikam.appliance");
+    tokio::time::sleep(Duration::from_secs(10)).await;
+    assert_eq!(most.load(Ordering::SeqCst), 1);
+    world.broker.hold_up(&Queue::Inbox);
+    put(&world, 600, OFFER);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    assert_eq!((most.load(Ordering::SeqCst), world.broker.consumers(&Queue::Inbox)), (2, 1));
+    assert_eq!(world.destination("contoso").holdings().len(), 600);
+    world.settle().await;
+    assert_eq!(world.destination("fabrikam").holdings().len(), 300);
+    for destination in ["contoso", "fabrikam"] {
+        let handed_back = format!("leadrelay_settled_total{{destination=\"{destination}\",fate=\"handed_back\"}}");
+        assert_eq!(life.metric(&handed_back), 0.0);
+        world.destination(destination).assert_no_lead_was_created_twice();
+    }
+    assert_eq!(world.broker.dropped(), 0);
+    life.stop().await;
+}
+
+#[tokio::test(start_paused = true)]
+async fn stopped_while_a_fresh_consumer_takes_over_all_that_it_was_sent_goes_back() {
+    let world = World::new(&["contoso"]);
+    let (most, stop) = (Arc::default(), Arc::new(OnceLock::<Stop>::new()));
+    let in_fuse = Arc::clone(&stop);
+    let life = world.start_watched(watching(&world, &most, move || in_fuse.get().unwrap().take.cancel())).await;
+    stop.set(life.stopping()).unwrap();
+    put(&world, 1, OFFER);
+    world.settle().await;
+    world.destination("contoso").set_latency(Duration::from_secs(5));
+    put(&world, 2_000, OFFER);
+    world.broker.hold_up(&Queue::Inbox);
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    life.stop().await;
+    assert_eq!(most.load(Ordering::SeqCst), 2);
+    assert_eq!((world.broker.dropped(), world.broker.held()), (0, 0));
+    let life = world.start().await;
+    world.settle().await;
+    assert_eq!(world.destination("contoso").holdings().len(), 2_000, "lead0 to lead1999, one of them before");
     life.stop().await;
 }

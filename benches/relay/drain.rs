@@ -158,23 +158,31 @@ impl Bench {
     }
 
     /// From the first row to the row of this number, whatever becomes of the rest.
-    pub async fn deliver(&mut self, case: &Case<'_>, rows: usize) -> anyhow::Result<Figures> {
+    pub async fn deliver(&mut self, case: &Case<'_>) -> anyhow::Result<Figures> {
         let run = self.prepare(case).await?;
         self.fill(&run, case.order).await?;
+        let broker = self.broker.cpu();
         let mut worker = Worker::start(&run.folder, &run.listen)?;
-        self.wait_for_rows(&mut worker, rows)?;
-        let (seen, at) = (self.stub.seen()?, Clock::System.now());
+        self.wait_for_rows(&mut worker, case.rows)?;
+        let (at, rows) = (Clock::System.now(), case.rows as f64);
+        let (seen, broker) = (self.stub.seen()?, micros_each(self.broker.cpu(), broker, rows));
         let took = at.duration_since(seen.first_at.context("a first row")?).as_secs_f64();
-        let cpu = worker.cpu()?.as_secs_f64() * 1e6 / rows as f64;
-        let waiting = worker.metrics()?.map_or(f64::NAN, |metrics| metrics.sum("settled_total", "fate=\"waiting\""));
+        let cpu = worker.cpu()?.as_secs_f64() * 1e6 / rows;
+        let metrics = worker.metrics()?.context("it listens no more")?;
         worker.stop()?;
         anyhow::ensure!(seen.doubled == 0 && seen.wrong == 0, "a row was sent again, or wrongly: {seen:?}");
         run.clean_up().await?;
-        Ok(vec![("events/s", rows as f64 / took), ("CPU µs", cpu), ("went to wait", waiting)])
+        Ok(vec![
+            ("events/s", rows / took),
+            ("CPU µs", cpu),
+            ("broker µs", broker),
+            ("mean batch", metrics.mean("batch_size")),
+            ("went to wait", metrics.sum("settled_total", "fate=\"waiting\"")),
+        ])
     }
 
     pub fn wait_for_rows(&self, worker: &mut Worker, rows: usize) -> anyhow::Result<()> {
-        while self.stub.seen()?.distinct < rows {
+        while self.stub.distinct()? < rows {
             anyhow::ensure!(worker.started.elapsed() < PATIENCE, "not delivered in time: {:?}", self.stub.seen()?);
             // Fails if the worker has ended.
             if worker.started.elapsed() > Duration::from_secs(60) {

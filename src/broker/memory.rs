@@ -144,6 +144,17 @@ impl MemoryBroker {
         self.0.with(|queues| queues.faults.remove(queue));
     }
 
+    /// Those who consume this now would do better on a fresh channel. Here a straggler costs the others nothing, so nobody is
+    /// held up otherwise.
+    pub fn hold_up(&self, queue: &Queue) {
+        self.0.with(|queues| queues.hold_up(queue));
+    }
+
+    /// How many consume this.
+    pub fn consumers(&self, queue: &Queue) -> usize {
+        self.0.with(|queues| queues.consumers(queue))
+    }
+
     /// Another worker takes, or gives up, `owner`.
     pub fn owned_by_another(&self, owned: bool) {
         self.0.with(|queues| queues.owned = owned);
@@ -168,9 +179,8 @@ impl Broker for MemoryBroker {
             let id = queues.take_next();
             let connection = self.0.connection.load(Ordering::SeqCst);
             let channel = Arc::new(Channel { id, connection, broker: Arc::downgrade(&self.0) });
-            queues.add_consumer(channel.clone(), queue, messages);
-            // Here a straggler costs the others nothing.
-            Ok(Subscription::new(subscription, channel, watch::Sender::new(false).subscribe()))
+            let held_up = queues.add_consumer(channel.clone(), queue, messages);
+            Ok(Subscription::new(subscription, channel, held_up))
         })
     }
 

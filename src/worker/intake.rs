@@ -5,7 +5,7 @@ use std::time::Duration;
 
 use super::Shop;
 use super::admission::Admission;
-use super::gate::{self, Pace};
+use super::gate::{self, Pace, Reasons};
 use crate::broker::settle::{About, Settlement};
 use crate::broker::{BrokerError, Queue, Subscription, Unsettled};
 use crate::domain::envelope::{Envelope, Stamp};
@@ -13,6 +13,7 @@ use crate::domain::verdict::Verdict;
 use crate::schedule::schedule;
 use crate::steps::Step;
 use crate::store::ledger::LedgerError;
+use tokio::sync::watch;
 use tokio::time::Instant;
 
 pub struct Intake {
@@ -26,8 +27,12 @@ impl Intake {
         let stop = shop.stop.take.clone();
         let mut reasons = shop.gate.watch();
         let mut delays = delays();
-        while !stop.is_cancelled() {
-            let pace = reasons.borrow_and_update().pace(Instant::now());
+        let mut fresh = None;
+        while fresh.is_some() || !stop.is_cancelled() {
+            let pace = match &fresh {
+                Some(_) => Pace::Freely,
+                None => reasons.borrow_and_update().pace(Instant::now()),
+            };
             let prefetch = match pace {
                 Pace::Nothing { until } => {
                     tokio::select! {
@@ -41,17 +46,14 @@ impl Intake {
                 Pace::AFew => gate::A_FEW,
                 Pace::Freely => shop.settings.prefetch,
             };
-            let other_pace = async {
-                drop(reasons.wait_for(|reasons| reasons.pace(Instant::now()) != pace).await);
+            let begun = match fresh.take() {
+                Some(fresh) => Ok(fresh),
+                None => begin(&shop, prefetch).await,
             };
-            match shop.steps.around(Step::Consume, shop.broker.consume(&Queue::Inbox, prefetch)).await {
+            match begun {
                 Ok(subscription) => {
                     delays = self::delays();
-                    let held_up = held_up(&subscription, &shop, pace);
-                    consume(&self.admission, subscription, async {
-                        tokio::select! { () = stop.cancelled() => {}, () = other_pace => {}, () = held_up => {} }
-                    })
-                    .await;
+                    fresh = self.take_in(subscription, pace, &mut reasons).await;
                 }
                 // It lost the broker, and another was quicker: it is to stand by.
                 Err(BrokerError::Owned(_)) => shop.ledger_state.failed(&LedgerError::Superseded, &shop.telemetry),
@@ -63,6 +65,36 @@ impl Intake {
             }
         }
     }
+
+    /// What a subscription brings, as long as this pace is wanted; or until a fresh one, which is the answer, has taken over.
+    async fn take_in(
+        &self,
+        mut subscription: Subscription,
+        pace: Pace,
+        reasons: &mut watch::Receiver<Reasons>,
+    ) -> Option<Subscription> {
+        let shop = self.admission.shop();
+        let held_up = held_up(&subscription, shop, pace);
+        let other_pace = reasons.wait_for(|reasons| reasons.pace(Instant::now()) != pace);
+        let is_held_up = async {
+            tokio::select! { () = shop.stop.take.cancelled() => false, _ = other_pace => false, () = held_up => true }
+        };
+        if !admit_until(&self.admission, &mut subscription, is_held_up).await? {
+            leave(&self.admission, subscription).await;
+            return None;
+        }
+        // Begun before the other is left, and that goes on while it is: there is no gap. If it fails, the next turn tells why.
+        let begun = begin(shop, shop.settings.prefetch);
+        let fresh = admit_during(&self.admission, &mut subscription, begun).await.ok();
+        let cancelled = subscription.cancel();
+        admit_during(&self.admission, &mut subscription, cancelled).await;
+        leave(&self.admission, subscription).await;
+        fresh
+    }
+}
+
+async fn begin(shop: &Shop, prefetch: u16) -> Result<Subscription, BrokerError> {
+    shop.steps.around(Step::Consume, shop.broker.consume(&Queue::Inbox, prefetch)).await
 }
 
 /// A destination that hangs holds its share of what was sent to us for as long as its requests may take, and all that comes
@@ -75,9 +107,9 @@ fn held_up<'a>(subscription: &Subscription, shop: &'a Shop, pace: Pace) -> impl 
         if pace != Pace::Freely {
             std::future::pending().await
         }
-        tokio::join!(held_up, tokio::time::sleep(FRESH));
+        held_up.await;
         while shop.settler.unmovable() * 4 > usize::from(shop.settings.prefetch) {
-            tokio::time::sleep(FRESH).await;
+            tokio::time::sleep(UNMOVABLE).await;
         }
     }
 }
@@ -93,26 +125,32 @@ async fn sleep_until(until: Option<Instant>) {
     }
 }
 
-/// A consumer is not replaced before.
-const FRESH: Duration = Duration::from_millis(250);
+/// How often we look whether what could not be published is little again.
+const UNMOVABLE: Duration = Duration::from_millis(50);
 
 /// How many messages are taken in at once.
 const BATCH: usize = 256;
 
-/// Admits what a subscription brings, until it ends or `enough`. What had been sent already is admitted too: before
-/// RabbitMQ 4.3 each nack counts towards the delivery limit, and 102 pauses killed healthy messages (measured). That one
-/// of them may be what crashes us is no reason to hand it back either: a crash would cost the others one return, a nack
-/// costs it for certain (measured: caution that came and went gave ten thousand messages back 47,000 times). It is handed
-/// back only where going on with it would be wrong.
+/// Admits what a subscription brings, until `enough`, and then what had been sent already.
 pub async fn consume(admission: &Admission, mut subscription: Subscription, enough: impl Future<Output = ()>) {
+    if admit_until(admission, &mut subscription, enough).await.is_some() {
+        leave(admission, subscription).await;
+    }
+}
+
+/// Admits what a subscription brings, until `enough`. `None`: it has ended by itself.
+async fn admit_until<T>(
+    admission: &Admission,
+    subscription: &mut Subscription,
+    enough: impl Future<Output = T>,
+) -> Option<T> {
     tokio::pin!(enough);
     loop {
         let first = tokio::select! {
             biased;
-            () = &mut enough => break,
-            message = subscription.next() => message,
+            enough = &mut enough => return Some(enough),
+            message = subscription.next() => message?,
         };
-        let Some(first) = first else { return };
         let mut messages = vec![first];
         while messages.len() < BATCH
             && let Some(next) = subscription.try_next()
@@ -121,6 +159,22 @@ pub async fn consume(admission: &Admission, mut subscription: Subscription, enou
         }
         admission.admit(messages).await;
     }
+}
+
+/// Admits what comes while something else is done, which is done to its end.
+async fn admit_during<T>(admission: &Admission, subscription: &mut Subscription, work: impl Future<Output = T>) -> T {
+    tokio::pin!(work);
+    match admit_until(admission, subscription, &mut work).await {
+        Some(done) => done,
+        None => work.await,
+    }
+}
+
+/// Takes no more. What had been sent already is admitted too: before RabbitMQ 4.3 each nack counts towards the delivery
+/// limit, and 102 pauses killed healthy messages (measured). That one of them may be what crashes us is no reason to hand
+/// it back either: a crash would cost the others one return, a nack costs it for certain (measured: caution that came and
+/// went gave ten thousand messages back 47,000 times). It is handed back only where going on with it would be wrong.
+async fn leave(admission: &Admission, mut subscription: Subscription) {
     subscription.cancel().await;
     let mut left = Vec::new();
     while let Some(unsettled) = subscription.next().await {

@@ -226,7 +226,7 @@ impl Lane {
             let turn = turn(oldest);
             let standing = Standing {
                 here: self.rounds.len(),
-                everywhere: self.shop().rounds.count(),
+                many_everywhere: self.shop().rounds.are_many(),
                 sends_max,
                 held: self.pending.len(),
                 batch_max,

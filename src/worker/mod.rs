@@ -274,7 +274,7 @@ fn open_shop(parts: Parts, stop: Stop, relief: watch::Receiver<u64>) -> (Arc<Sho
         ended: CancellationToken::new(),
         gate: gate::Gate::new(),
         orders: orders::Orders::new(),
-        rounds: starting::Rounds::default(),
+        rounds: starting::Rounds::none(std::thread::available_parallelism().map_or(1, usize::from)),
     };
     (Arc::new(shop), parts.routes, parts.destinations)
 }

@@ -10,8 +10,10 @@ use super::pending::Turn;
 /// send at once is the destination's to say.
 const ROUNDS_A_SEND: usize = 2;
 
-/// With so many rounds under way in all lanes together, it is not for want of rounds that anything waits.
-const MANY: usize = 32;
+/// With so many rounds under way in all lanes together for each processor, it is the processors that are waited for, and not
+/// the destinations (with 8 in place of 32 on two processors, ten destinations take a tenth more leads a second, in batches
+/// three times as large).
+const ROUNDS_A_PROCESSOR: usize = 4;
 
 /// Nor where a lane holds so many batches that have not been sent.
 const BACKLOG: usize = 10;
@@ -24,8 +26,8 @@ pub const GROWING: Duration = Duration::from_millis(50);
 pub struct Standing {
     /// Rounds under way in this lane.
     pub here: usize,
-    /// And in all lanes.
-    pub everywhere: usize,
+    /// In all lanes together there are many.
+    pub many_everywhere: bool,
     /// How many may send at once.
     pub sends_max: usize,
     /// The lane holds so many leads that are not in a round.
@@ -52,9 +54,9 @@ pub fn turn(oldest: Duration) -> Turn {
 }
 
 pub fn may_start(standing: Standing) -> Start {
-    let Standing { here, everywhere, sends_max, held, batch_max, full, oldest } = standing;
+    let Standing { here, many_everywhere, sends_max, held, batch_max, full, oldest } = standing;
     let growing = GROWING.saturating_sub(oldest);
-    let busy = everywhere >= MANY || held >= BACKLOG * batch_max;
+    let busy = many_everywhere || held >= BACKLOG * batch_max;
     match () {
         () if here >= ROUNDS_A_SEND * sends_max => Start::Later,
         () if full => Start::Now,
@@ -66,21 +68,29 @@ pub fn may_start(standing: Standing) -> Start {
 }
 
 /// How many rounds are under way in all lanes.
-#[derive(Debug, Default)]
-pub struct Rounds(Arc<AtomicUsize>);
+#[derive(Debug)]
+pub struct Rounds {
+    count: Arc<AtomicUsize>,
+    many: usize,
+}
 
 /// One of them, until it is dropped.
 #[derive(Debug)]
 pub struct Round(Arc<AtomicUsize>);
 
 impl Rounds {
-    pub fn count(&self) -> usize {
-        self.0.load(Ordering::Relaxed)
+    /// None yet, on a machine of so many processors.
+    pub fn none(processors: usize) -> Self {
+        Self { count: Arc::default(), many: ROUNDS_A_PROCESSOR * processors }
+    }
+
+    pub fn are_many(&self) -> bool {
+        self.count.load(Ordering::Relaxed) >= self.many
     }
 
     pub fn begin(&self) -> Round {
-        self.0.fetch_add(1, Ordering::Relaxed);
-        Round(Arc::clone(&self.0))
+        self.count.fetch_add(1, Ordering::Relaxed);
+        Round(Arc::clone(&self.count))
     }
 }
 
@@ -94,18 +104,25 @@ impl Drop for Round {
 mod tests {
     use super::*;
 
-    const IDLE: Standing =
-        Standing { here: 0, everywhere: 0, sends_max: 4, held: 1, batch_max: 100, full: false, oldest: Duration::ZERO };
+    const IDLE: Standing = Standing {
+        here: 0,
+        many_everywhere: false,
+        sends_max: 4,
+        held: 1,
+        batch_max: 100,
+        full: false,
+        oldest: Duration::ZERO,
+    };
 
     #[test]
     fn an_idle_worker_sends_a_lead_at_once() {
         assert_eq!(may_start(IDLE), Start::Now);
-        assert_eq!(may_start(Standing { here: 3, everywhere: MANY - 1, ..IDLE }), Start::Now);
+        assert_eq!(may_start(Standing { here: 3, ..IDLE }), Start::Now);
     }
 
     #[test]
     fn where_many_rounds_are_under_way_a_batch_grows_until_it_is_full_or_has_waited_long_enough() {
-        let busy = Standing { everywhere: MANY, ..IDLE };
+        let busy = Standing { many_everywhere: true, ..IDLE };
         let waited = |millis| Duration::from_millis(millis);
         assert_eq!(may_start(busy), Start::In(GROWING));
         assert_eq!(may_start(Standing { oldest: waited(20), ..busy }), Start::In(GROWING - waited(20)));
@@ -124,20 +141,20 @@ mod tests {
 
     #[test]
     fn what_could_not_be_sent_yet_waits_unless_it_is_full() {
-        let all_send = Standing { here: 4, everywhere: 4, oldest: GROWING, ..IDLE };
+        let all_send = Standing { here: 4, oldest: GROWING, ..IDLE };
         assert_eq!(may_start(all_send), Start::Later);
         assert_eq!(may_start(Standing { full: true, ..all_send }), Start::Now);
-        assert_eq!(may_start(Standing { full: true, here: 8, everywhere: 8, ..all_send }), Start::Later);
+        assert_eq!(may_start(Standing { full: true, here: 8, ..all_send }), Start::Later);
     }
 
     #[test]
-    fn a_round_counts_until_it_is_dropped() {
-        let rounds = Rounds::default();
-        let (one, two) = (rounds.begin(), rounds.begin());
-        assert_eq!(rounds.count(), 2);
-        drop(one);
-        assert_eq!(rounds.count(), 1);
-        drop(two);
-        assert_eq!(rounds.count(), 0);
+    fn four_rounds_a_processor_are_many_until_one_of_them_is_dropped() {
+        let rounds = Rounds::none(2);
+        let mut under_way: Vec<Round> = (0..7).map(|_| rounds.begin()).collect();
+        assert!(!rounds.are_many());
+        under_way.push(rounds.begin());
+        assert!(rounds.are_many());
+        under_way.pop();
+        assert!(!rounds.are_many());
     }
 }

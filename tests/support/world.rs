@@ -198,6 +198,10 @@ impl World {
 }
 
 impl Life {
+    pub fn stopping(&self) -> Stop {
+        self.stop.clone()
+    }
+
     pub async fn stop(self) -> Ended {
         let Self { stop, task, telemetry } = self;
         let grace = stop.gracefully(Duration::from_secs(20), std::future::pending());

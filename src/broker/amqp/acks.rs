@@ -15,21 +15,11 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::frontier::{Answer, Frontier};
+use super::islands::{Bounds, Due, due_after};
 use super::together::together;
 use super::trouble::answered;
 use crate::broker::{AnswerChannel, BrokerError};
 use crate::telemetry::Telemetry;
-
-/// How long finished messages behind an unfinished one wait to be acknowledged together with it; while the oldest are being
-/// finished, one after the other, it begins anew. Each single ack costs the broker as much as a message.
-const ISLAND_PATIENCE: Duration = Duration::from_millis(250);
-
-/// They wait no longer than this however the oldest go: a crash gives back what the broker was not told of.
-const ISLAND_AGE_MAX: Duration = Duration::from_secs(2);
-
-/// They wait no longer once they take so many of eight parts of the prefetch, which must not run dry behind a straggler.
-/// Half of it is what a drain of twenty partitions, a hundred leads a batch, has finished before its oldest message.
-const ISLANDS_MAX: usize = 5;
 
 /// A channel has so many words on their way to a quorum queue and keeps the others back (`quorum_commands_soft_limit`); closed
 /// then, it forgets them, and what was acknowledged comes again (466 of 500 of a retry queue, and once in many runs a few of the
@@ -62,22 +52,22 @@ impl Answers {
     /// A message has one answer, so there are never more orders than the `prefetch` allows messages.
     pub fn start(
         (channel, lost): (Channel, CancellationToken),
+        left: Arc<AtomicBool>,
         prefetch: u16,
         telemetry: Arc<Telemetry>,
         answering: &TaskTracker,
     ) -> (Arc<Self>, watch::Receiver<bool>) {
         let (orders, inbox) = mpsc::channel(usize::from(prefetch));
         let open = Arc::new(AtomicBool::new(true));
-        let (told, frontier) = (telemetry.clone(), Frontier::default());
-        let islands_max = (usize::from(prefetch) * ISLANDS_MAX).div_ceil(8);
         let (held_up, told_held_up) = watch::channel(false);
         let owner = Owner {
             channel,
             lost,
             open: open.clone(),
-            telemetry: told,
-            frontier,
-            islands_max,
+            telemetry: telemetry.clone(),
+            frontier: Frontier::new(u64::from(prefetch / 2)),
+            bounds: Bounds::of(prefetch),
+            left,
             held_up,
             singly_at: None,
             moved: false,
@@ -128,28 +118,15 @@ struct Owner {
     open: Arc<AtomicBool>,
     telemetry: Arc<Telemetry>,
     frontier: Frontier,
-    islands_max: usize,
-    /// A straggler stands before so many that a fresh channel would serve better.
+    bounds: Bounds,
+    /// The consumer was cancelled: nothing more comes on this channel.
+    left: Arc<AtomicBool>,
+    /// So many stragglers stand before so many that a fresh channel would serve better.
     held_up: watch::Sender<bool>,
     /// When many were last acknowledged one by one.
     singly_at: Option<Instant>,
     /// The oldest was finished since we last looked.
     moved: bool,
-}
-
-/// When islands are to be acknowledged one by one.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct Due {
-    at: Instant,
-    /// There have been some since.
-    since: Instant,
-}
-
-/// After the patience, which begins when there are some, and anew whenever the oldest unfinished message is finished.
-fn due_after(islands: usize, moved: bool, due: Option<Due>, now: Instant) -> Option<Due> {
-    let due = due.filter(|due| due.at > now).unwrap_or(Due { at: now + ISLAND_PATIENCE, since: now });
-    let at = if moved { (now + ISLAND_PATIENCE).min(due.since + ISLAND_AGE_MAX) } else { due.at };
-    (islands > 0).then_some(Due { at, ..due })
 }
 
 impl Owner {
@@ -176,9 +153,7 @@ impl Owner {
             tokio::select! {
                 biased;
                 () = lost.cancelled() => return Err(BrokerError::Unreachable("the connection was lost".into())),
-                () = sleep_until(due), if islands_due.is_some() => {
-                    self.send_islands().await?;
-                }
+                () = sleep_until(due), if islands_due.is_some() => {}
                 count = inbox.recv_many(&mut orders, ORDERS_AT_ONCE) => {
                     if count == 0 {
                         return self.send_islands().await;
@@ -186,14 +161,16 @@ impl Owner {
                     self.take(&mut orders).await?;
                 }
             }
-            if self.frontier.behind() >= self.islands_max {
+            if self.bounds.is_held_up(&self.frontier) {
                 self.held_up.send_replace(true);
             }
             let (islands, moved) = (self.frontier.islands(), std::mem::take(&mut self.moved));
             let now = Instant::now();
-            islands_due = due_after(islands, moved, islands_due, now);
-            if islands >= self.islands_max {
-                islands_due = islands_due.map(|due| Due { at: now, ..due });
+            let haste = self.bounds.haste(&self.frontier, self.left.load(Ordering::SeqCst));
+            islands_due = due_after(islands, moved, haste, islands_due, now);
+            if islands_due.is_some_and(|due| due.at <= now) {
+                self.send_islands().await?;
+                islands_due = None;
             }
         }
     }
@@ -234,28 +211,5 @@ async fn send(channel: &Channel, answer: Answer) -> Result<(), BrokerError> {
         Answer::HandBack { tag } => {
             answered(channel.basic_nack(tag, BasicNackOptions { multiple: false, requeue: true })).await
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn islands_wait_for_the_oldest_as_long_as_it_is_being_finished_but_not_for_ever() {
-        let now = Instant::now();
-        let later = now + ISLAND_PATIENCE / 2;
-        let at = |due: Option<Due>| due.map(|due| due.at);
-        let due = due_after(1, false, None, now);
-        assert_eq!(at(due), Some(now + ISLAND_PATIENCE));
-        assert_eq!(due_after(5, false, due, later), due, "stuck, it is due when it was");
-        assert_eq!(at(due_after(5, true, due, later)), Some(later + ISLAND_PATIENCE));
-        assert_eq!(due_after(0, true, due, later), None);
-        let mut creeping = due;
-        for step in 1..=79 {
-            creeping = due_after(5, true, creeping, now + step * ISLAND_PATIENCE / 10);
-            assert!(at(creeping).is_some_and(|at| at <= now + ISLAND_AGE_MAX), "after {step} tenths of the patience");
-        }
-        assert_eq!(at(creeping), Some(now + ISLAND_AGE_MAX));
     }
 }

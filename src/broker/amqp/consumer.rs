@@ -37,7 +37,8 @@ pub(super) async fn consume(
     let cancelled = Arc::new(AtomicBool::new(false));
     let handle = Handle { channel: channel.clone(), tag: consumer.tag(), cancelled: cancelled.clone() };
     let (messages, subscription) = mpsc::channel(usize::from(prefetch));
-    let (answers, held_up) = Answers::start((channel, lost.clone()), prefetch, telemetry.clone(), answering);
+    let (answers, held_up) =
+        Answers::start((channel, lost.clone()), cancelled.clone(), prefetch, telemetry.clone(), answering);
     tokio::spawn(Pump { consumer, queue: queue.clone(), messages, answers, cancelled, lost, telemetry }.run());
     Ok(Subscription::new(subscription, Arc::new(handle), held_up))
 }
@@ -51,7 +52,9 @@ struct Handle {
 #[async_trait]
 impl Consumer for Handle {
     async fn cancel(&self) {
-        self.cancelled.store(true, Ordering::SeqCst);
+        if self.cancelled.swap(true, Ordering::SeqCst) {
+            return;
+        }
         // On a channel that has gone there is nothing to cancel.
         let _ = answered(self.channel.basic_cancel(self.tag.clone(), BasicCancelOptions::default())).await;
     }

@@ -14,12 +14,17 @@ pub(super) enum Answer {
 pub(super) struct Frontier {
     /// The lowest unfinished tag.
     base: u64,
-    /// `base` and the tags after it.
+    /// `base` and the tags after it, up to the highest that was finished.
     tags: VecDeque<Tag>,
     /// How many of them are owed.
     owed: usize,
     /// How many are finished, whether the broker knows or not.
     finished: usize,
+    /// An unfinished message is a straggler when another is finished that came so many after it.
+    straggling: u64,
+    /// Tags below have been looked at, and the stragglers among them are counted.
+    looked_at: u64,
+    stragglers: usize,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -31,26 +36,24 @@ enum Tag {
     Told,
 }
 
-impl Default for Frontier {
-    fn default() -> Self {
-        Self { base: 1, tags: VecDeque::new(), owed: 0, finished: 0 }
-    }
-}
-
 impl Frontier {
+    pub fn new(straggling: u64) -> Self {
+        Self { base: 1, tags: VecDeque::new(), owed: 0, finished: 0, straggling, looked_at: 1, stragglers: 0 }
+    }
+
     /// The message is done with. A second answer for a tag is no answer.
     pub fn ack(&mut self, tag: u64) {
         if let Some(state) = self.unfinished(tag) {
             *state = Tag::Owed;
             self.owed += 1;
-            self.finished += 1;
+            self.count_finished(tag);
         }
     }
 
     /// The message goes back, singly and at once.
     pub fn hand_back(&mut self, tag: u64) -> Option<Answer> {
         *self.unfinished(tag)? = Tag::Told;
-        self.finished += 1;
+        self.count_finished(tag);
         Some(Answer::HandBack { tag })
     }
 
@@ -90,6 +93,28 @@ impl Frontier {
     /// How many finished ones stand behind the unfinished, once the prefix has been taken.
     pub fn behind(&self) -> usize {
         self.finished
+    }
+
+    /// Of the messages before the last that is finished, how many are not.
+    pub fn unfinished_before_the_last(&self) -> usize {
+        self.tags.len() - self.finished
+    }
+
+    pub fn stragglers(&self) -> usize {
+        self.stragglers
+    }
+
+    fn count_finished(&mut self, tag: u64) {
+        self.finished += 1;
+        if tag < self.looked_at {
+            self.stragglers -= 1;
+        }
+        self.looked_at = self.looked_at.max(self.base);
+        while self.looked_at + self.straggling < self.base + self.tags.len() as u64 {
+            let state = self.tags[(self.looked_at - self.base) as usize];
+            self.stragglers += usize::from(state == Tag::Unfinished);
+            self.looked_at += 1;
+        }
     }
 
     fn unfinished(&mut self, tag: u64) -> Option<&mut Tag> {
@@ -148,7 +173,7 @@ mod tests {
         let mut random = SmallRng::seed_from_u64(seed);
         let mut order: Vec<u64> = (1..=random.random_range(1..25)).collect();
         order.shuffle(&mut random);
-        let (mut frontier, mut broker) = (Frontier::default(), Broker::holding(order.len() as u64));
+        let (mut frontier, mut broker) = (Frontier::new(4), Broker::holding(order.len() as u64));
         let (mut acked, mut handed_back) = (BTreeSet::new(), BTreeSet::new());
         for tag in order {
             if random.random_ratio(1, 5) {
@@ -171,6 +196,11 @@ mod tests {
                 assert_eq!(frontier.islands(), 0);
             }
             assert!(broker.acknowledged.is_subset(&acked), "acknowledged unasked");
+            let finished = |tag: &u64| acked.contains(tag) || handed_back.contains(tag);
+            let last = acked.iter().chain(&handed_back).max().copied().unwrap_or_default();
+            assert_eq!(frontier.unfinished_before_the_last(), (1..last).filter(|tag| !finished(tag)).count());
+            let straggling = (1..).take_while(|tag| tag + 4 <= last).filter(|tag| !finished(tag)).count();
+            assert_eq!(frontier.stragglers(), straggling);
         }
         frontier.take_prefix().into_iter().for_each(|answer| broker.hear(answer));
         assert_eq!((broker.acknowledged, broker.handed_back), (acked, handed_back));
@@ -188,7 +218,7 @@ mod tests {
 
     #[test]
     fn what_stands_behind_an_unfinished_message_counts_though_the_broker_knows_of_it() {
-        let mut frontier = Frontier::default();
+        let mut frontier = Frontier::new(4);
         (2..=9).for_each(|tag| frontier.ack(tag));
         assert_eq!((frontier.take_prefix(), frontier.take_islands().len()), (None, 8));
         frontier.hand_back(10);
@@ -200,7 +230,7 @@ mod tests {
 
     #[test]
     fn a_finished_prefix_is_one_ack() {
-        let mut frontier = Frontier::default();
+        let mut frontier = Frontier::new(4);
         [3, 1, 2, 5].into_iter().for_each(|tag| frontier.ack(tag));
         assert_eq!(frontier.take_prefix(), Some(Answer::Ack { tag: 3, multiple: true }));
         assert_eq!(frontier.take_prefix(), None);

@@ -37,6 +37,7 @@ mod topology;
 mod consumer;
 mod together;
 mod frontier;
+mod islands;
 mod acks;
 mod publisher;
 mod fates;

@@ -3,7 +3,7 @@
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use tokio::sync::mpsc;
+use tokio::sync::{mpsc, watch};
 use tokio::time::Instant;
 
 use super::{Channel, Fault, HandBacks, death};
@@ -56,6 +56,7 @@ pub(super) struct Consuming {
     pub queue: Queue,
     pub prefetch: usize,
     pub messages: mpsc::Sender<Unsettled>,
+    held_up: watch::Sender<bool>,
     held: usize,
 }
 
@@ -138,10 +139,30 @@ impl Queues {
         }
     }
 
-    pub fn add_consumer(&mut self, channel: Arc<Channel>, queue: &Queue, messages: mpsc::Sender<Unsettled>) {
+    /// Tells whether it is held up.
+    pub fn add_consumer(
+        &mut self,
+        channel: Arc<Channel>,
+        queue: &Queue,
+        messages: mpsc::Sender<Unsettled>,
+    ) -> watch::Receiver<bool> {
+        let (held_up, told_held_up) = watch::channel(false);
         let (queue, prefetch) = (queue.clone(), messages.max_capacity());
-        self.consumers.push(Consuming { channel, queue: queue.clone(), prefetch, messages, held: 0 });
+        self.consumers.push(Consuming { channel, queue: queue.clone(), prefetch, messages, held_up, held: 0 });
         self.dispatch(&queue);
+        told_held_up
+    }
+
+    pub fn hold_up(&self, queue: &Queue) {
+        self.consuming(queue).for_each(|consumer| consumer.held_up.send_modify(|held_up| *held_up = true));
+    }
+
+    pub fn consumers(&self, queue: &Queue) -> usize {
+        self.consuming(queue).count()
+    }
+
+    fn consuming<'a>(&'a self, queue: &'a Queue) -> impl Iterator<Item = &'a Consuming> {
+        self.consumers.iter().filter(move |consumer| consumer.queue == *queue)
     }
 
     /// Nothing more is handed out to it; what it holds stays held.
