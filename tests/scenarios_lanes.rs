@@ -307,7 +307,8 @@ async fn a_fresh_consumer_takes_over_before_the_one_that_is_held_up_is_left() {
 
 #[tokio::test(start_paused = true)]
 async fn stopped_while_a_fresh_consumer_takes_over_all_that_it_was_sent_goes_back() {
-    let world = World::new(&["contoso"]);
+    let mut world = World::new(&["contoso"]);
+    world.settings.prefetch = 100;
     let (most, stop) = (Arc::default(), Arc::new(OnceLock::<Stop>::new()));
     let in_fuse = Arc::clone(&stop);
     let life = world.start_watched(watching(&world, &most, move || in_fuse.get().unwrap().take.cancel())).await;
