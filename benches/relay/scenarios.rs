@@ -171,14 +171,14 @@ async fn hanging(bench: &mut Bench, scale: Scale) -> anyhow::Result<Report> {
         destinations.push(bench.table(account));
         Case { destinations, rows, ..plain(bench, &order) }
     };
-    let (answers, hangs) = (last(crate::stub::BESIDE), last(crate::stub::HANGS));
-    let (mut healthy, mut beside) = (Vec::new(), Vec::new());
+    let (answers, hangs) = (last(crate::stub::APART), last(crate::stub::HANGS));
+    let (mut healthy, mut hanging) = (Vec::new(), Vec::new());
     for _ in 0..scale.rounds {
         healthy.push(bench.deliver(&answers).await?);
-        beside.push(bench.deliver(&hangs).await?);
+        hanging.push(bench.deliver(&hangs).await?);
     }
     let lines =
-        vec![Line { case: "nine of ten healthy", runs: healthy }, Line { case: "nine, one hangs", runs: beside }];
+        vec![Line { case: "nine of ten healthy", runs: healthy }, Line { case: "nine, one hangs", runs: hanging }];
     let targets = vec![Target::new("of the nine's rate", ratio(&lines)?, Wanted::AtLeast(0.9))];
     Ok(Report { scenario: "hanging", about: "one destination accepts and never answers", lines, targets })
 }

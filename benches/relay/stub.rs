@@ -20,7 +20,7 @@ pub const ROLE: &str = "stub";
 /// An account of this name takes requests and never answers.
 pub const HANGS: &str = "hangs";
 /// Rows in an account of this name are checked, and not counted among those that are waited for.
-pub const BESIDE: &str = "beside";
+pub const APART: &str = "apart";
 
 /// What the stub has seen since it was last reset.
 #[derive(Clone, Debug, Default, Deserialize, Serialize)]
@@ -100,15 +100,15 @@ fn ask(address: &str, method: &str, path: &str) -> anyhow::Result<Vec<u8>> {
 #[derive(Default)]
 struct Table {
     rows: HashSet<u128>,
-    /// How many of them are in the account beside.
-    beside: usize,
+    /// How many of them are in that account.
+    apart: usize,
     seen: Seen,
     to_row: Vec<i64>,
 }
 
 impl Table {
     fn distinct(&self) -> usize {
-        self.rows.len() - self.beside
+        self.rows.len() - self.apart
     }
 }
 
@@ -153,7 +153,7 @@ fn serve(stream: TcpStream, table: &Shared) -> anyhow::Result<()> {
                 thread::park();
             },
             ("POST", path) if path.ends_with("/$batch") => {
-                transact(table, &request.body, path.starts_with(&format!("/{BESIDE}/")))
+                transact(table, &request.body, path.starts_with(&format!("/{APART}/")))
             }
             _ => {
                 lock(table).seen.wrong += 1;
@@ -184,7 +184,7 @@ struct Row<'a> {
 }
 
 /// All or nothing, as the service does it.
-fn transact(table: &Shared, body: &[u8], beside: bool) -> Vec<u8> {
+fn transact(table: &Shared, body: &[u8], apart: bool) -> Vec<u8> {
     let Some(rows) = read_transaction(body) else {
         lock(table).seen.wrong += 1;
         return b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n".to_vec();
@@ -202,8 +202,8 @@ fn transact(table: &Shared, body: &[u8], beside: bool) -> Vec<u8> {
         table.rows.insert(*key);
         table.to_row.push(now.duration_since(*at).as_micros() as i64);
     }
-    if beside {
-        table.beside += rows.len();
+    if apart {
+        table.apart += rows.len();
     }
     drop(table);
     applied(rows.len())

@@ -158,9 +158,8 @@ impl Subscription {
     }
 
     /// Stops taking. What had been sent already can still be read with [`Self::next`] until it answers `None`.
-    pub fn cancel(&self) -> impl Future<Output = ()> + Send + use<> {
-        let consumer = Arc::clone(&self.consumer);
-        async move { consumer.cancel().await }
+    pub async fn cancel(&mut self) {
+        self.consumer.cancel().await;
     }
 }
 

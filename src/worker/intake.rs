@@ -53,7 +53,7 @@ impl Intake {
             match begun {
                 Ok(subscription) => {
                     delays = self::delays();
-                    fresh = self.take_in(subscription, pace, &mut reasons).await;
+                    fresh = self.go_on_with(subscription, pace, &mut reasons).await;
                 }
                 // It lost the broker, and another was quicker: it is to stand by.
                 Err(BrokerError::Owned(_)) => shop.ledger_state.failed(&LedgerError::Superseded, &shop.telemetry),
@@ -66,8 +66,8 @@ impl Intake {
         }
     }
 
-    /// What a subscription brings, as long as this pace is wanted; or until a fresh one, which is the answer, has taken over.
-    async fn take_in(
+    /// What a subscription brings, as long as this pace is wanted; or until a fresh one, which is the answer, goes on better.
+    async fn go_on_with(
         &self,
         mut subscription: Subscription,
         pace: Pace,
@@ -77,17 +77,16 @@ impl Intake {
         let held_up = held_up(&subscription, shop, pace);
         let other_pace = reasons.wait_for(|reasons| reasons.pace(Instant::now()) != pace);
         let is_held_up = async {
-            tokio::select! { () = shop.stop.take.cancelled() => false, _ = other_pace => false, () = held_up => true }
+            tokio::select! {
+                biased;
+                () = shop.stop.take.cancelled() => false,
+                _ = other_pace => false,
+                () = held_up => true,
+            }
         };
-        if !admit_until(&self.admission, &mut subscription, is_held_up).await? {
-            leave(&self.admission, subscription).await;
-            return None;
-        }
-        // Begun before the other is left, and that goes on while it is: there is no gap. If it fails, the next turn tells why.
-        let begun = begin(shop, shop.settings.prefetch);
-        let fresh = admit_during(&self.admission, &mut subscription, begun).await.ok();
-        let cancelled = subscription.cancel();
-        admit_during(&self.admission, &mut subscription, cancelled).await;
+        let is_held_up = admit_until(&self.admission, &mut subscription, is_held_up).await?;
+        // Begun before the other is left, so that there is no gap. If it fails, the next turn tells why.
+        let fresh = if is_held_up { begin(shop, shop.settings.prefetch).await.ok() } else { None };
         leave(&self.admission, subscription).await;
         fresh
     }
@@ -158,15 +157,6 @@ async fn admit_until<T>(
             messages.push(next);
         }
         admission.admit(messages).await;
-    }
-}
-
-/// Admits what comes while something else is done, which is done to its end.
-async fn admit_during<T>(admission: &Admission, subscription: &mut Subscription, work: impl Future<Output = T>) -> T {
-    tokio::pin!(work);
-    match admit_until(admission, subscription, &mut work).await {
-        Some(done) => done,
-        None => work.await,
     }
 }
 

@@ -244,12 +244,8 @@ impl Lane {
                 Start::Later => return,
             }
             let batch = self.pending.take(turn, batch_max);
-            let (sender, round) = (Arc::clone(&self.sender), self.shop().rounds.begin());
-            self.rounds.spawn(async move {
-                let end = sender.round(batch, probe).await;
-                drop(round);
-                end
-            });
+            let (sender, counted) = (Arc::clone(&self.sender), self.shop().rounds.begin());
+            self.rounds.spawn(counted.during(async move { sender.round(batch, probe).await }));
         }
     }
 

@@ -4,6 +4,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::Duration;
 
+use tokio::time::timeout;
+
 use super::pending::Turn;
 
 /// While one round sends, another claims or records, so that the destination is not kept waiting for the ledger. How many
@@ -14,6 +16,9 @@ const ROUNDS_A_SEND: usize = 2;
 /// the destinations (with 8 in place of 32 on two processors, ten destinations take a tenth more leads a second, in batches
 /// three times as large).
 const ROUNDS_A_PROCESSOR: usize = 4;
+
+/// A round that takes longer waits for its destination, and is none of them.
+const COUNTED: Duration = Duration::from_millis(250);
 
 /// Nor where a lane holds so many batches that have not been sent.
 const BACKLOG: usize = 10;
@@ -67,7 +72,7 @@ pub fn may_start(standing: Standing) -> Start {
     }
 }
 
-/// How many rounds are under way in all lanes.
+/// How many rounds are under way in all lanes, but for those that wait for their destination.
 #[derive(Debug)]
 pub struct Rounds {
     count: Arc<AtomicUsize>,
@@ -91,6 +96,19 @@ impl Rounds {
     pub fn begin(&self) -> Round {
         self.count.fetch_add(1, Ordering::Relaxed);
         Round(Arc::clone(&self.count))
+    }
+}
+
+impl Round {
+    /// Is one of them during this, or for the first part of it.
+    pub async fn during<T>(self, round: impl Future<Output = T>) -> T {
+        tokio::pin!(round);
+        let quick = timeout(COUNTED, &mut round).await;
+        drop(self);
+        match quick {
+            Ok(end) => end,
+            Err(_) => round.await,
+        }
     }
 }
 
@@ -155,6 +173,16 @@ mod tests {
         under_way.push(rounds.begin());
         assert!(rounds.are_many());
         under_way.pop();
+        assert!(!rounds.are_many());
+    }
+
+    #[tokio::test(start_paused = true)]
+    async fn a_round_that_waits_for_its_destination_is_not_one_of_many() {
+        let rounds = Rounds::none(1);
+        let hanging: Vec<_> = (0..4).map(|_| rounds.begin().during(std::future::pending::<()>())).collect();
+        assert!(rounds.are_many());
+        let hanging = futures_util::future::join_all(hanging);
+        assert!(timeout(COUNTED * 2, hanging).await.is_err(), "they go on");
         assert!(!rounds.are_many());
     }
 }

@@ -15,7 +15,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use super::frontier::{Answer, Frontier};
-use super::islands::{Bounds, Due, due_after};
+use super::islands::{Bounds, Due, Haste, due_after};
 use super::together::together;
 use super::trouble::answered;
 use crate::broker::{AnswerChannel, BrokerError};
@@ -69,6 +69,7 @@ impl Answers {
             bounds: Bounds::of(prefetch),
             left,
             held_up,
+            in_vain: false,
             singly_at: None,
             moved: false,
         };
@@ -123,6 +124,8 @@ struct Owner {
     left: Arc<AtomicBool>,
     /// So many stragglers stand before so many that a fresh channel would serve better.
     held_up: watch::Sender<bool>,
+    /// None came when one was waited for.
+    in_vain: bool,
     /// When many were last acknowledged one by one.
     singly_at: Option<Instant>,
     /// The oldest was finished since we last looked.
@@ -166,9 +169,11 @@ impl Owner {
             }
             let (islands, moved) = (self.frontier.islands(), std::mem::take(&mut self.moved));
             let now = Instant::now();
-            let haste = self.bounds.haste(&self.frontier, self.left.load(Ordering::SeqCst));
+            let taken_over = *self.held_up.borrow() && self.left.load(Ordering::SeqCst);
+            let haste = self.bounds.haste(&self.frontier, taken_over, self.in_vain);
             islands_due = due_after(islands, moved, haste, islands_due, now);
             if islands_due.is_some_and(|due| due.at <= now) {
+                self.in_vain |= haste == Haste::Soon;
                 self.send_islands().await?;
                 islands_due = None;
             }

@@ -35,7 +35,8 @@ pub(super) async fn consume(
     let (options, arguments) = (BasicConsumeOptions::default(), FieldTable::default());
     let consumer = answered(channel.basic_consume(name, "".into(), options, arguments)).await?;
     let cancelled = Arc::new(AtomicBool::new(false));
-    let handle = Handle { channel: channel.clone(), tag: consumer.tag(), cancelled: cancelled.clone() };
+    let handle =
+        Handle { channel: channel.clone(), tag: consumer.tag(), cancelled: cancelled.clone(), lost: lost.clone() };
     let (messages, subscription) = mpsc::channel(usize::from(prefetch));
     let (answers, held_up) =
         Answers::start((channel, lost.clone()), cancelled.clone(), prefetch, telemetry.clone(), answering);
@@ -47,16 +48,18 @@ struct Handle {
     channel: Channel,
     tag: ShortString,
     cancelled: Arc<AtomicBool>,
+    lost: CancellationToken,
 }
 
 #[async_trait]
 impl Consumer for Handle {
     async fn cancel(&self) {
-        if self.cancelled.swap(true, Ordering::SeqCst) {
-            return;
+        self.cancelled.store(true, Ordering::SeqCst);
+        // On a channel that has gone there is nothing to cancel, and nobody answers.
+        tokio::select! {
+            _ = answered(self.channel.basic_cancel(self.tag.clone(), BasicCancelOptions::default())) => {}
+            () = self.lost.cancelled() => {}
         }
-        // On a channel that has gone there is nothing to cancel.
-        let _ = answered(self.channel.basic_cancel(self.tag.clone(), BasicCancelOptions::default())).await;
     }
 }
 

@@ -21,7 +21,7 @@ pub(super) struct Frontier {
     /// How many are finished, whether the broker knows or not.
     finished: usize,
     /// An unfinished message is a straggler when another is finished that came so many after it.
-    straggling: u64,
+    straggles_after: u64,
     /// Tags below have been looked at, and the stragglers among them are counted.
     looked_at: u64,
     stragglers: usize,
@@ -37,8 +37,8 @@ enum Tag {
 }
 
 impl Frontier {
-    pub fn new(straggling: u64) -> Self {
-        Self { base: 1, tags: VecDeque::new(), owed: 0, finished: 0, straggling, looked_at: 1, stragglers: 0 }
+    pub fn new(straggles_after: u64) -> Self {
+        Self { base: 1, tags: VecDeque::new(), owed: 0, finished: 0, straggles_after, looked_at: 1, stragglers: 0 }
     }
 
     /// The message is done with. A second answer for a tag is no answer.
@@ -110,7 +110,7 @@ impl Frontier {
             self.stragglers -= 1;
         }
         self.looked_at = self.looked_at.max(self.base);
-        while self.looked_at + self.straggling < self.base + self.tags.len() as u64 {
+        while self.looked_at + self.straggles_after < self.base + self.tags.len() as u64 {
             let state = self.tags[(self.looked_at - self.base) as usize];
             self.stragglers += usize::from(state == Tag::Unfinished);
             self.looked_at += 1;

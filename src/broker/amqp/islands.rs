@@ -33,8 +33,8 @@ const STRAGGLERS: usize = 64;
 /// What a channel can bear.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Haste {
-    /// Nothing more comes, and many stragglers would be walked past.
-    NoneButAge,
+    /// A fresh channel has taken over, and many stragglers would be walked past.
+    Patient,
     Usual,
     /// It runs dry, but a fresh one may take its place first.
     Soon,
@@ -56,14 +56,18 @@ impl Bounds {
 
     /// So much stands behind so many stragglers that a fresh channel would serve better.
     pub fn is_held_up(self, frontier: &Frontier) -> bool {
-        frontier.behind() >= self.islands && frontier.stragglers() >= self.stragglers
+        // Of few stragglers the more must stand behind them: so one costs a fresh channel now and then, and what is kept of
+        // this one has a bound.
+        let (behind, stragglers) = (frontier.behind(), frontier.stragglers());
+        behind >= self.islands && behind.saturating_mul(stragglers) >= self.islands * self.stragglers
     }
 
-    pub fn haste(self, frontier: &Frontier, left: bool) -> Haste {
+    /// `taken_over` by a fresh channel; or nobody has taken over although that was waited for, `in_vain`.
+    pub fn haste(self, frontier: &Frontier, taken_over: bool, in_vain: bool) -> Haste {
         match () {
-            () if left && frontier.unfinished_before_the_last() >= self.stragglers => Haste::NoneButAge,
-            () if left || frontier.islands() < self.islands => Haste::Usual,
-            () if frontier.stragglers() >= self.stragglers => Haste::Soon,
+            () if taken_over && frontier.unfinished_before_the_last() >= self.stragglers => Haste::Patient,
+            () if taken_over || frontier.islands() < self.islands => Haste::Usual,
+            () if frontier.stragglers() >= self.stragglers && !in_vain => Haste::Soon,
             () => Haste::Now,
         }
     }
@@ -83,9 +87,9 @@ pub(super) fn due_after(islands: usize, moved: bool, haste: Haste, due: Option<D
     let renewed = || (now + ISLAND_PATIENCE).min(due.since + ISLAND_AGE_MAX);
     let usual = if moved { renewed() } else { due.at.min(now + ISLAND_PATIENCE) };
     let at = match haste {
-        Haste::NoneButAge => due.since + LEFT_AGE_MAX,
+        Haste::Patient => due.since + LEFT_AGE_MAX,
         Haste::Usual => usual,
-        Haste::Soon => usual.min(now + FRESH_PATIENCE),
+        Haste::Soon => due.at.min(now + FRESH_PATIENCE),
         Haste::Now => now,
     };
     (islands > 0).then_some(Due { at, ..due })
@@ -127,13 +131,18 @@ mod tests {
     #[test]
     fn few_stragglers_are_walked_past_and_for_many_the_channel_is_left_and_waits() {
         let bounds = Bounds::of(400);
-        let few = |left| bounds.haste(&behind_each(150, 400), left);
-        let many = |left| bounds.haste(&behind_each(10, 400), left);
-        assert_eq!((few(false), many(false)), (Haste::Now, Haste::Soon));
-        assert_eq!((few(true), many(true)), (Haste::Usual, Haste::NoneButAge));
-        assert_eq!(bounds.haste(&behind_each(10, 250), false), Haste::Usual, "it does not run dry yet");
-        let held_up = |every, tags| bounds.is_held_up(&behind_each(every, tags));
-        assert_eq!((held_up(150, 400), held_up(10, 250), held_up(10, 400)), (false, false, true));
+        let few = |taken_over| bounds.haste(&behind_each(150, 400), taken_over, false);
+        let many = |taken_over, in_vain| bounds.haste(&behind_each(10, 400), taken_over, in_vain);
+        assert_eq!((few(false), many(false, false), many(false, true)), (Haste::Now, Haste::Soon, Haste::Now));
+        assert_eq!((few(true), many(true, false)), (Haste::Usual, Haste::Patient));
+        assert_eq!(bounds.haste(&behind_each(10, 250), false, false), Haste::Usual, "it does not run dry yet");
+    }
+
+    #[test]
+    fn many_stragglers_hold_a_channel_up_and_one_does_when_much_more_stands_behind_it() {
+        let held_up = |every, tags| Bounds::of(400).is_held_up(&behind_each(every, tags));
+        assert_eq!((held_up(10, 250), held_up(10, 400)), (false, true));
+        assert_eq!((held_up(5_000, 400), held_up(5_000, 1_700), held_up(5_000, 1_800)), (false, false, true));
     }
 
     #[test]
@@ -142,7 +151,9 @@ mod tests {
         let later = now + FRESH_PATIENCE / 2;
         let due = due_after(5, false, Haste::Soon, None, now);
         assert_eq!(at(due), Some(now + FRESH_PATIENCE));
-        assert_eq!(due_after(5, false, Haste::Soon, due, later), due, "the moment is not begun anew");
+        for moved in [false, true] {
+            assert_eq!(due_after(5, moved, Haste::Soon, due, later), due, "the moment is not begun anew");
+        }
         assert_eq!(at(due_after(5, true, Haste::Now, due, later)), Some(later));
     }
 
@@ -151,9 +162,9 @@ mod tests {
         let now = Instant::now();
         let later = now + 5 * ISLAND_PATIENCE;
         let due = due_after(5, false, Haste::Usual, None, now);
-        let left = due_after(5, true, Haste::NoneButAge, due, later);
+        let left = due_after(5, true, Haste::Patient, due, later);
         assert_eq!(at(left), Some(now + LEFT_AGE_MAX));
-        assert_eq!(due_after(5, false, Haste::NoneButAge, left, now + LEFT_AGE_MAX), left, "due at last");
+        assert_eq!(due_after(5, false, Haste::Patient, left, now + LEFT_AGE_MAX), left, "due at last");
         assert_eq!(at(due_after(5, false, Haste::Usual, left, later)), Some(later + ISLAND_PATIENCE));
     }
 }
