@@ -268,8 +268,8 @@ async fn what_waits_for_a_destination_that_was_removed_is_routed_afresh() {
 fn watching(world: &World, most: &Arc<AtomicUsize>, then: impl Fn() + Send + Sync + 'static) -> Steps {
     let (broker, most) = (world.broker.clone(), Arc::clone(most));
     Steps::watched(Box::new(move |passing| {
-        let consumers = broker.consumers(&Queue::Inbox);
         if (passing.step, passing.edge) == (Step::Consume, Edge::After) {
+            let consumers = broker.consumers(&Queue::Inbox);
             most.fetch_max(consumers, Ordering::SeqCst);
             if consumers > 1 {
                 then();

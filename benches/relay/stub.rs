@@ -149,12 +149,10 @@ fn serve(stream: TcpStream, table: &Shared) -> anyhow::Result<()> {
                 lock(table).to_row.clear();
                 ok(b"")
             }
-            (_, path) if path.starts_with(&format!("/{HANGS}/")) => loop {
+            (_, path) if is_of(HANGS, path) => loop {
                 thread::park();
             },
-            ("POST", path) if path.ends_with("/$batch") => {
-                transact(table, &request.body, path.starts_with(&format!("/{APART}/")))
-            }
+            ("POST", path) if path.ends_with("/$batch") => transact(table, &request.body, is_of(APART, path)),
             _ => {
                 lock(table).seen.wrong += 1;
                 b"HTTP/1.1 501 Not Implemented\r\nContent-Length: 0\r\n\r\n".to_vec()
@@ -163,6 +161,10 @@ fn serve(stream: TcpStream, table: &Shared) -> anyhow::Result<()> {
         stream.get_mut().write_all(&answer)?;
     }
     Ok(())
+}
+
+fn is_of(account: &str, path: &str) -> bool {
+    path.split('/').nth(1) == Some(account)
 }
 
 fn seen(table: &Shared) -> Seen {

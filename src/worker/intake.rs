@@ -27,12 +27,8 @@ impl Intake {
         let stop = shop.stop.take.clone();
         let mut reasons = shop.gate.watch();
         let mut delays = delays();
-        let mut fresh = None;
-        while fresh.is_some() || !stop.is_cancelled() {
-            let pace = match &fresh {
-                Some(_) => Pace::Freely,
-                None => reasons.borrow_and_update().pace(Instant::now()),
-            };
+        while !stop.is_cancelled() {
+            let pace = reasons.borrow_and_update().pace(Instant::now());
             let prefetch = match pace {
                 Pace::Nothing { until } => {
                     tokio::select! {
@@ -46,14 +42,13 @@ impl Intake {
                 Pace::AFew => gate::A_FEW,
                 Pace::Freely => shop.settings.prefetch,
             };
-            let begun = match fresh.take() {
-                Some(fresh) => Ok(fresh),
-                None => begin(&shop, prefetch).await,
-            };
-            match begun {
+            match begin(&shop, prefetch).await {
                 Ok(subscription) => {
                     delays = self::delays();
-                    fresh = self.go_on_with(subscription, pace, &mut reasons).await;
+                    let mut next = Some(subscription);
+                    while let Some(subscription) = next {
+                        next = self.go_on_with(subscription, pace, &mut reasons).await;
+                    }
                 }
                 // It lost the broker, and another was quicker: it is to stand by.
                 Err(BrokerError::Owned(_)) => shop.ledger_state.failed(&LedgerError::Superseded, &shop.telemetry),
@@ -85,7 +80,7 @@ impl Intake {
             }
         };
         let is_held_up = admit_until(&self.admission, &mut subscription, is_held_up).await?;
-        // Begun before the other is left, so that there is no gap. If it fails, the next turn tells why.
+        // Begun before the other is left, so that there is no gap. If it fails, it is tried again, and then tells why.
         let fresh = if is_held_up { begin(shop, shop.settings.prefetch).await.ok() } else { None };
         leave(&self.admission, subscription).await;
         fresh

@@ -20,7 +20,7 @@ const ROUNDS_A_PROCESSOR: usize = 4;
 /// A round that takes longer waits for its destination, and is none of them.
 const COUNTED: Duration = Duration::from_millis(250);
 
-/// Nor where a lane holds so many batches that have not been sent.
+/// Nor is it for want of rounds that anything waits where a lane holds so many batches that have not been sent.
 const BACKLOG: usize = 10;
 
 /// So long a batch grows then. A backlog keeps a lead here several times as long anyway.

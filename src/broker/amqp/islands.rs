@@ -81,11 +81,10 @@ pub(super) struct Due {
     since: Instant,
 }
 
-/// After the patience, which begins when there are some, and anew whenever the oldest unfinished message is finished.
+/// Usually after the patience, which begins when there are some, and anew whenever the oldest unfinished message is finished.
 pub(super) fn due_after(islands: usize, moved: bool, haste: Haste, due: Option<Due>, now: Instant) -> Option<Due> {
     let due = due.unwrap_or(Due { at: now + ISLAND_PATIENCE, since: now });
-    let renewed = || (now + ISLAND_PATIENCE).min(due.since + ISLAND_AGE_MAX);
-    let usual = if moved { renewed() } else { due.at.min(now + ISLAND_PATIENCE) };
+    let usual = (now + ISLAND_PATIENCE).min(if moved { due.since + ISLAND_AGE_MAX } else { due.at });
     let at = match haste {
         Haste::Patient => due.since + LEFT_AGE_MAX,
         Haste::Usual => usual,
